@@ -168,7 +168,7 @@ def _coverage(label, turn, size, centre, pixels, samples=3):
     inside = rule(u, v) & (np.maximum(abs(u), abs(v)) <= 1.1)
     return inside.reshape(pixels, samples, pixels, samples).mean(axis=(1, 3))
 
-# %% ../nbs/01_data.ipynb #ecd10f69
+# %% ../nbs/01_data.ipynb #e38f7a25
 def _background(random, pixels):
     "A shaded, cluttered background, float (pixels, pixels, 3) in 0..1."
     y, x = np.mgrid[0:pixels, 0:pixels] / pixels
@@ -176,7 +176,7 @@ def _background(random, pixels):
     along = np.cos(angle) * x + np.sin(angle) * y
     mix = (0.5 + 0.5 * along + 0.15 * np.sin(waves * 2 * np.pi * along + phase))[..., None]
     picture = mix * random.uniform(0, 1, 3) + (1 - mix) * random.uniform(0, 1, 3)
-    for _ in range(random.integers(2, 5)):
+    for _ in range(random.integers(2, 6)):
         _stroke(picture, random, x, y)
     return picture
 
@@ -189,8 +189,8 @@ def _stroke(picture, random, x, y):
     hit = (abs(along) < random.uniform(0.05, 0.35)) & (abs(across) < random.uniform(0.012, 0.035))
     picture[hit] = random.uniform(0, 1, 3)
 
-# %% ../nbs/01_data.ipynb #2fcfef15
-def _object_colour(random, surroundings, contrast=0.45):
+# %% ../nbs/01_data.ipynb #69729196
+def _object_colour(random, surroundings, contrast=0.4):
     "A random colour at least `contrast` away from the mean colour of `surroundings`."
     while True:
         colour = random.uniform(0, 1, 3)
@@ -200,9 +200,9 @@ def _object_colour(random, surroundings, contrast=0.45):
 
 def _draw_shape(random, label, pixels):
     "One picture, uint8 (pixels, pixels, 3), and its object mask, bool (pixels, pixels)."
-    size = random.uniform(0.22, 0.36) * pixels
+    size = random.uniform(0.2, 0.35) * pixels
     centre = random.uniform(size, pixels - size, 2)
-    cover = _coverage(label, random.uniform(-0.5, 0.5), size, centre, pixels)[..., None]
+    cover = _coverage(label, random.uniform(-0.6, 0.6), size, centre, pixels)[..., None]
     back = _background(random, pixels)
     colour = _object_colour(random, (back * cover).sum((0, 1)) / cover.sum())
     shade = 1 + 0.25 * (np.linspace(-1, 1, pixels) * random.uniform(-1, 1))[:, None, None]

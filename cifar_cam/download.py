@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['write_atomic', 'sha256_file', 'cache_dir', 'DownloadError', 'download', 'archive_members', 'read_cifar_pickle']
 
-# %% ../nbs/00b_download.ipynb #8ea18a18
+# %% ../nbs/00b_download.ipynb #98a24259
 import gzip
 import hashlib
 import http.client
 import io
-import itertools
 import math
 import os
 import pickle
@@ -187,12 +186,16 @@ def _pieces(stream, minimum_speed, patience):
                 raise _MirrorFailed(f"too slow: {received / waited / 1000:.1f} kB/s")
             since, received = time.monotonic(), 0
 
-# %% ../nbs/00b_download.ipynb #d156a873
+# %% ../nbs/00b_download.ipynb #00dcdf10
+def _length(part):
+    "Bytes we have already."
+    return part.stat().st_size if part.exists() else 0
+
+
 def _attempt(url, part, size, timeout, minimum_speed, patience, bar):
     "Add to `part` what `url` sends until it is complete; raises `_MirrorFailed` and keeps what came."
-    have = part.stat().st_size if part.exists() else 0
     with _blamed_on_mirror():
-        stream, start, total = _open(url, have, timeout)
+        stream, start, total = _open(url, _length(part), timeout)
     with stream, open(part, "r+b" if start else "wb") as file:
         if size is not None and total not in (None, size):
             raise _MirrorFailed(f"offers {total:,} bytes, expected {size:,}")
@@ -248,22 +251,21 @@ def _accept(part, path, sha256, size):
         raise _MirrorFailed(f"wrong bytes: {wrong}")
     _publish(part, path)
 
-# %% ../nbs/00b_download.ipynb #a367ebce
+# %% ../nbs/00b_download.ipynb #36dabfe7
 def _one_mirror(url, part, path, sha256, size, timeout, minimum_speed, patience, bar):
     "Try `url`: (finished, worth another try, why not)."
-    if not sha256:
+    if not sha256 or _length(part) > (size or math.inf):
         part.unlink(missing_ok=True)
-    had = part.stat().st_size if part.exists() else 0
+    had = _length(part)
     try:
-        if not had or had != size:
+        if had != size:
             _attempt(url, part, size, timeout, minimum_speed, patience, bar)
         _accept(part, path, sha256, size)
         return True, False, ""
     except _MirrorFailed as failure:
-        have = part.stat().st_size if part.exists() else 0
-        if had and "HTTP 416" in str(failure):
-            part.unlink()  # asked for more than there is: what we had cannot be right
-        return False, had > 0 and have < had or have > had, str(failure)
+        if "HTTP 416" in str(failure) or _length(part) > (size or math.inf):
+            part.unlink(missing_ok=True)  # longer than the file is: what we had cannot be right
+        return False, _length(part) != had, str(failure)
 
 # %% ../nbs/00b_download.ipynb #dc5b2a4d
 def _rounds(sources, part, path, check, limits, rounds, bar):
@@ -282,10 +284,10 @@ def _rounds(sources, part, path, check, limits, rounds, bar):
         sources = again
     return failures
 
-# %% ../nbs/00b_download.ipynb #9a31d61d
+# %% ../nbs/00b_download.ipynb #328aa2ff
 def _check_room(folder, size, part):
     "Raise DownloadError when the disk cannot take what is still missing."
-    missing = (size or 0) - (part.stat().st_size if part.exists() else 0)
+    missing = (size or 0) - _length(part)
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise DownloadError(f"{missing:,} bytes are still to come, but {folder} has room for {free:,}; free some space, "
@@ -361,7 +363,7 @@ def _keep(found, name, regular, size, limit, read):
         raise ValueError(f"{name} is cut short: {len(data):,} of {size:,} bytes")
     found[name] = data
 
-# %% ../nbs/00b_download.ipynb #1c32c20b
+# %% ../nbs/00b_download.ipynb #e7c4a617
 def _tar_members(file, names, limit):
     "The wanted members of a tar archive, compressed or not."
     compressed = file.read(2) == b"\x1f\x8b"
@@ -371,7 +373,6 @@ def _tar_members(file, names, limit):
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             if member.name in names:
-                # islnk: a hard link is stored as a reference to another member
                 regular = member.isreg() and not member.issparse()
                 _keep(found, member.name, regular, member.size, limit, lambda: archive.extractfile(member).read())
     while stream.read(1 << 20):

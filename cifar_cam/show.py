@@ -154,7 +154,7 @@ def _margin_texts(figure, suptitle, note, top, bottom):
         figure.text(0.5, 0.03 / height, note, ha="center", va="bottom", fontsize=7.5, color="0.35")
     return figure
 
-# %% ../nbs/00a_show.ipynb #d3c1f615
+# %% ../nbs/00a_show.ipynb #0f096b4e
 def image_grid(
     pictures,           # pictures, or functions that draw on the Axes they get
     titles=None,        # one text for each picture
@@ -172,6 +172,7 @@ def image_grid(
         if given is not None and len(given) != len(cells):
             raise ValueError(f"{len(cells)} pictures need {len(cells)} {what}, got {len(given)}")
     texts, size, title = _fit_titles(titles or [], tile)
+    note = _wrap_note(note, columns * (tile + 0.06))
     top, bottom = (0.27 if suptitle else 0.02), _note_height(note)
     figure, axes = _tiles(rows, columns, tile, title, top=top, bottom=bottom)
     for k, ax in enumerate(ax for row in axes for ax in row):
@@ -180,7 +181,13 @@ def image_grid(
             _title(ax, texts[k], size, title_colors[k] if title_colors else None)
     return _margin_texts(figure, suptitle, note, top, bottom)
 
-# %% ../nbs/00a_show.ipynb #51828a65
+# %% ../nbs/00a_show.ipynb #8912b4ba
+def _wrap_note(note, width):
+    "The footnote in lines that fit a figure of `width` inches."
+    fits = max(20, int(72 * width / (0.55 * 7.5)))
+    return "\n".join(part for line in (note or "").split("\n") for part in textwrap.wrap(line, fits))
+
+
 def _note_height(note):
     return 0.02 if not note else 0.1 + 7.5 * _line * (note.count("\n") + 1)
 
@@ -195,7 +202,7 @@ def _grid_shape(count, columns, rows):
         raise ValueError(f"{count} pictures do not fit into {rows} rows of {columns}; leave rows out or show fewer")
     return columns, rows
 
-# %% ../nbs/00a_show.ipynb #5a08cb14
+# %% ../nbs/00a_show.ipynb #188e5555
 def image_table(
     rows,                # list of rows, each a list of pictures, functions of an Axes, or None for an empty place
     row_titles=None,     # one text at the left of each row
@@ -213,6 +220,7 @@ def image_table(
     texts, size, title = _fit_titles([t for row in cell_titles or [] for t in row], tile)
     heads, head_size, head = _fit_titles(column_titles or [], tile)
     left = _left_margin(row_titles)
+    note = _wrap_note(note, left + columns * (tile + 0.06))
     top, bottom = head + (0.27 if suptitle else 0.02), _note_height(note)
     figure, axes = _tiles(len(rows), columns, tile, title, left, top, bottom)
     remaining = iter(texts)
@@ -311,7 +319,7 @@ def enlarge(
     values = _map_array(map)
     return _axis_weights(values.shape[0], height) @ values @ _axis_weights(values.shape[1], width).T
 
-# %% ../nbs/00a_show.ipynb #c016d71e
+# %% ../nbs/00a_show.ipynb #4eb53d5b
 def _cell_grid(ax, native, height, width):
     "Fine lines between the cells of the (rows, columns) grid `native`, on Axes that span height × width pixels."
     rows, columns = native
@@ -324,24 +332,26 @@ def _cell_grid(ax, native, height, width):
         ax.axvline(c * width / columns - 0.5, **style)
 
 
-def _say_nothing_found(ax, values, signed):
-    "Write on the Axes that the map holds no evidence, if so."
-    if _strongest(values, signed) > 0:
+def _say_nothing_found(ax, values, signed, limit):
+    "Write on the Axes that the map holds no evidence, or too little to be seen on its scale."
+    strongest = _strongest(values, signed)
+    if strongest > 0.1 * limit:
         return
-    words = "no evidence" if signed else "no positive\nevidence"
+    kind = "" if signed else "positive\n"
+    words = f"hardly any\n{kind}evidence" if strongest > 0 else f"no {kind}evidence"
     paper = dict(facecolor="white", alpha=0.8, edgecolor="none", pad=1.5)
     ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", fontsize=7, bbox=paper)
 
-# %% ../nbs/00a_show.ipynb #a06f9f5a
+# %% ../nbs/00a_show.ipynb #8bbc2bc4
 def _draw_heat(ax, values, size, limit, signed, native, opacity=1.0):
     "Draw the enlarged, coloured map on Axes that span `size` = (height, width) pixels."
     height, width = size
     limit = _strongest(values, signed) if limit is None else limit
-    colours = heat(enlarge(values, 8 * height, 8 * width), limit, signed)
+    colours = heat(enlarge(values, 2 * height, 2 * width), limit, signed)
     colours[..., 3] *= opacity
     ax.imshow(colours, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
     _cell_grid(ax, values.shape if native is None else native, height, width)
-    _say_nothing_found(ax, values, signed)
+    _say_nothing_found(ax, values, signed, limit)
 
 
 def show_overlay(
@@ -353,9 +363,11 @@ def show_overlay(
     opacity=0.65,  # 0..1: how much the full colour covers
     native=None,   # (rows, columns) of the network's grid, if `map` was enlarged already
     title=None,    # text above
+    grey=0.0,      # 0..1: share of the picture's own colour to take away, so that the map's colours stand out
 ):  # matplotlib Axes
     "The map over the picture, the network's grid in fine lines; says so where there is no evidence. Returns the Axes."
     pixels = as_pictures(picture)
+    pixels = pixels + grey * (pixels.mean(-1, keepdims=True) - pixels)
     ax = _new_axes(1.6, 1.7) if ax is None else ax
     show_image(pixels, ax, title)
     _draw_heat(ax, _map_array(map), pixels.shape[:2], limit, signed, native, opacity)

@@ -1,0 +1,160 @@
+"""Build the docs site into `_docs`, and README.md, without Quarto and without network.
+
+    python nbs/_sphinx/build.py             both
+    python nbs/_sphinx/build.py --readme    README.md only
+
+nbdev prepares the notebooks in `_proc`, exactly as `nbdev_docs` does; Sphinx renders them in Quarto's place. Warnings are errors.
+The order and the sections of the pages stand in nbs/sidebar.yml, for Quarto and for this build alike."""
+import argparse
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+import nbdev.doclinks
+import yaml
+from nbdev.config import get_config
+from nbdev.quarto import refresh_quarto_yml
+from nbdev.serve import proc_nbs
+
+here = Path(__file__).resolve().parent
+sys.path.insert(0, str(here))
+import quarto_myst
+
+
+def sections(notebooks):
+    "[(section title or None, [notebook names])] from sidebar.yml; ends the program when it and the folder disagree."
+    contents = yaml.safe_load((notebooks/"sidebar.yml").read_text(encoding="utf-8"))["website"]["sidebar"]["contents"]
+    found = [(None, [entry]) if isinstance(entry, str) else (entry["section"], entry["contents"]) for entry in contents]
+    listed = [name for _, names in found for name in names]
+    present = {path.name for path in notebooks.glob("*.ipynb") if path.name[0] not in "._"}
+    problems = [f"{name} is listed but does not exist" for name in listed if name not in present]
+    problems += [f"{name} exists but is not listed" for name in sorted(present - set(listed))]
+    problems += [f"{name} is listed twice" for name in sorted({name for name in listed if listed.count(name) > 1})]
+    if problems:
+        sys.exit("nbs/sidebar.yml: " + "; ".join(problems))
+    return found
+
+
+def page_name(notebook, name):
+    "The name nbdev links to: `00a_show.ipynb` is the page `show`."
+    facts = front_matter(notebook)
+    return Path(facts.get("output-file") or re.sub(r"^\d+[a-z]?_", "", name)).stem
+
+
+def front_matter(notebook):
+    match = quarto_myst.front_matter.match("".join(notebook["cells"][0]["source"])) if notebook["cells"] else None
+    return yaml.safe_load(match[1]) or {} if match else {}
+
+
+def stage(processed, grouped, folder):
+    "Copy the processed notebooks to `folder` under their page names; the index gets one list of pages for each section."
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    pages = {}
+    for name in (name for _, names in grouped for name in names):
+        notebook = json.loads((processed/name).read_text(encoding="utf-8"))
+        pages[name] = page_name(notebook, name)
+        if name == "index.ipynb":
+            notebook["cells"].append(dict(cell_type="markdown", id="sections", metadata={}, source=toctrees(grouped, processed)))
+        (folder/f"{pages[name]}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder/"notebooks.json").write_text(json.dumps({page: name for name, page in pages.items()}), encoding="utf-8")
+
+
+def toctrees(grouped, processed):
+    "Sphinx's lists of pages, one for each section, with the numbers that give the order of reading."
+    blocks = []
+    for title, names in grouped:
+        entries = [entry(processed, name) for name in names if name != "index.ipynb"]
+        if entries:
+            blocks.append("\n".join(["```{toctree}", ":hidden:", f":caption: {title or 'Pages'}", "", *entries, "```"]))
+    return "\n\n".join(blocks)
+
+
+def entry(processed, name):
+    notebook = json.loads((processed/name).read_text(encoding="utf-8"))
+    number = re.match(r"(\d+[a-z]?)_", name)
+    title = front_matter(notebook).get("title", name)
+    return f"{number[1] + ' · ' if number else ''}{title} <{page_name(notebook, name)}>"
+
+
+def render(processed, grouped, destination):
+    "Run Sphinx with warnings as errors; `destination` is replaced only when it succeeds."
+    work = processed/"_myst"  # Quarto passes over folders that start with `_`
+    shutil.rmtree(work, ignore_errors=True)
+    stage(processed, grouped, work/"src")
+    command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", here, work/"src", work/"html"]
+    code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    if code:
+        sys.exit(code)
+    shutil.rmtree(destination, ignore_errors=True)
+    shutil.copytree(work/"html", destination, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
+
+
+def readme_output(output, name, images):
+    "One output of a cell as markdown; a picture is written into the folder `images`."
+    data = output.get("data", {})
+    if data.get("text/markdown"):
+        return "".join(data["text/markdown"])
+    if "image/png" in data:
+        images.mkdir(exist_ok=True)
+        (images/name).write_bytes(base64.b64decode("".join(data["image/png"])))
+        return f"![](nbs/images/{name})"
+    text = "".join(output.get("text") or data.get("text/plain") or [])
+    return "\n".join("    " + line for line in text.rstrip().splitlines())
+
+
+def readme_cell(cell, images):
+    "The blocks of markdown that one cell of the index becomes."
+    source = "".join(cell["source"]).strip()
+    if cell["cell_type"] == "markdown":
+        return [] if not source or source.startswith("<!-- WARNING") else [source]
+    options = dict(quarto_myst.directives.findall(source))
+    source = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip()
+    blocks = [f"``` python\n{source}\n```"] if source and options.get("echo") != "false" and options.get("include") != "false" else []
+    for number, output in enumerate(cell.get("outputs", [])):
+        block = readme_output(output, f"index_{cell['id']}_{number}.png", images)
+        blocks.append(block.replace("![]", f"![{options.get('fig-alt', '')}]") if block.startswith("![]") else block)
+    return blocks
+
+
+def write_readme(source, destination):
+    "README.md from the processed index notebook, in the form `nbdev_readme` gives it."
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    facts = front_matter(notebook)
+    blocks = [f"# {facts['title']}"]
+    if facts.get("description"):
+        blocks.append(f"> {facts['description']}")
+    blocks.append("<!-- WARNING: THIS FILE WAS AUTOGENERATED from nbs/index.ipynb! DO NOT EDIT! -->")
+    images = destination.parent/"nbs"/"images"
+    for old in images.glob("index_*.png"):
+        old.unlink()
+    for cell in notebook["cells"][1:]:
+        blocks += readme_cell(cell, images)
+    destination.write_text("\n\n".join(blocks).replace("](images/", "](nbs/images/") + "\n", encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--readme", action="store_true", help="write README.md only")
+    options = parser.parse_args()
+    config = get_config()
+    os.chdir(config.config_path)
+    grouped = sections(config.nbs_path)
+    os.environ.pop("IN_TEST", None)
+    refresh_quarto_yml()  # not nbdev_docs: that command tries to install Quarto where there is none
+    nbdev.doclinks._build_modidx()
+    processed = proc_nbs(n_workers=2)
+    write_readme(processed/config.readme_nb, config.config_path/"README.md")
+    if not options.readme:
+        render(processed, grouped, Path(config.doc_path))
+        print(f"{sum(len(names) for _, names in grouped)} pages in {Path(config.doc_path).name}/")
+
+
+if __name__ == "__main__":
+    main()
