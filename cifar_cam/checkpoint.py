@@ -300,7 +300,7 @@ def load_model(
     model.classes, model.normalisation, model.recipe = tuple(card["classes"]), normalisation(card["normalisation"]), card["recipe"]
     return model.eval()
 
-# %% ../nbs/06_checkpoint.ipynb #9cb29a48
+# %% ../nbs/06_checkpoint.ipynb #27c19433
 @dataclass(frozen=True)
 class LoadedRun:
     "What `load_run` returns."
@@ -309,7 +309,7 @@ class LoadedRun:
     classes: tuple
     normalisation: Normalisation
     history: History = field(repr=False)
-    folder: Path
+    folder: Path = field(repr=False)
 
 
 def load_run(

@@ -262,7 +262,7 @@ def _gradients(nodes, logits, weights):
             parts[name].append(_precise(gradient))
     return {name: torch.stack(part, 1) for name, part in parts.items()}
 
-# %% ../nbs/09_gradcam.ipynb #9135a79a
+# %% ../nbs/09_gradcam.ipynb #3d2faef3
 class Capture(NamedTuple):
     "Activations and gradients by layer name, and the logits; all detached."
     activations: dict     # layer -> (image, channel, height, width)
@@ -278,7 +278,7 @@ def capture(
 ) -> Capture:          # (activations, gradients, logits)
     "One forward, one backward of the tail for each target; the model stays as it was. Raises ValueError, see above."
     model = unwrap(model)
-    layers = [layers] if isinstance(layers, (str, nn.Module)) else list(layers)
+    layers = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     if not layers:
         raise ValueError("no layer was given; name at least one")
     chosen, x = dict(find_layer(model, layer) for layer in layers), _fitting_input(model, x)
@@ -498,7 +498,7 @@ def rows(self: Explanation) -> list:
                                        highest=float(raw[i, t].max())))
     return table
 
-# %% ../nbs/09_gradcam.ipynb #f974c17f
+# %% ../nbs/09_gradcam.ipynb #8c53d5c6
 def _carried(model, name):
     "An attribute that travels with the model, outside or inside its wrappers."
     found = getattr(model, name, None)
@@ -526,7 +526,7 @@ def _network_input(x, norm):
 def _pictures_of(x, norm):
     "Pictures behind a batch; without a normalisation its colours are stretched to what can be shown."
     values = x.detach().double().cpu()
-    if values.ndim != 4 or values.shape[1] not in (1, 3) or not values.isfinite().all():
+    if values.ndim != 4 or values.shape[1] not in (1, 3) or not len(values) or not values.isfinite().all():
         return None
     if norm is not None:
         return draw.denormalise(values, norm.mean, norm.std)
@@ -659,25 +659,24 @@ def _title(self: Explanation, i, t):
         return f"{self._class(k)} − {self._class(against)}"
     return f"{self._class(k)} {self.probabilities[i, k]:.2f}"
 
-# %% ../nbs/09_gradcam.ipynb #ca9041c2
+# %% ../nbs/09_gradcam.ipynb #e0d5d929
 @patch
-def _cell(self: Explanation, kind, i, t, layer, scale):
-    "A function that draws the heat map or the overlay of one map."
-    size = self.pictures.shape[1:3]
-    limit = float(self._limits(self._enlarged(layer, size), scale)[i, t])
-    map, signed = self.raw[layer][i, t], bool(self.against[i, t] >= 0)
-    if kind == "heat":
-        return lambda ax: draw.show_heat(map, ax, size, limit, signed)
-    return lambda ax: draw.show_overlay(self.pictures[i], map, ax, limit, signed, grey=0.8)
-
-
-@patch
-def _check_drawable(self: Explanation):
+def _cells(self: Explanation, layer, scale):
+    "A function (kind, image, target) -> function that draws this heat map or overlay on Axes."
     if self.pictures is None:
         raise ValueError("there are no pictures to draw on: the input does not have 1 or 3 channels; "
                          "use .maps() or .raw")
+    size = self.pictures.shape[1:3]
+    limits = self._limits(self._enlarged(layer, size), scale)
 
-# %% ../nbs/09_gradcam.ipynb #bfa996cb
+    def cell(kind, i, t):
+        map, limit, signed = self.raw[layer][i, t], float(limits[i, t]), bool(self.against[i, t] >= 0)
+        if kind == "heat":
+            return lambda ax: draw.show_heat(map, ax, size, limit, signed)
+        return lambda ax: draw.show_overlay(self.pictures[i], map, ax, limit, signed, grey=0.8)
+    return cell
+
+# %% ../nbs/09_gradcam.ipynb #a24a2a0d
 @patch
 def plot(
     self: Explanation,
@@ -687,10 +686,10 @@ def plot(
     tile: float = 1.0,    # width of a tile in inches
 ):  # matplotlib Figure
     "One row for each picture: original, then heat map and overlay for each target."
-    self._check_drawable()
     layer, images = self._layer(layer), range(min(count, len(self)))
+    cell = self._cells(layer, scale)
     pairs = [(kind, t) for t in range(len(self.target_names)) for kind in ("heat", "overlay")]
-    cells = [[self.pictures[i]] + [self._cell(kind, i, t, layer, scale) for kind, t in pairs] for i in images]
+    cells = [[self.pictures[i]] + [cell(kind, i, t) for kind, t in pairs] for i in images]
     titles = [[self._true_title(i)] + [self._title(i, t) if kind == "heat" else "" for kind, t in pairs]
               for i in images]
     heads = ["picture"] + [self.target_names[t] if kind == "heat" else "overlay" for kind, t in pairs]
@@ -702,7 +701,7 @@ def plot(
 def _true_title(self: Explanation, i):
     return "" if self.labels is None else self._class(self.labels[i])
 
-# %% ../nbs/09_gradcam.ipynb #966167cb
+# %% ../nbs/09_gradcam.ipynb #5429fc5c
 @patch
 def plot_layers(
     self: Explanation,
@@ -711,18 +710,17 @@ def plot_layers(
     tile: float = 1.0,     # width of a tile in inches
 ):  # matplotlib Figure
     "A matrix of overlays: a row for each picture, a column for each layer; raises ValueError for an unknown target."
-    self._check_drawable()
     names = list(self.target_names)
     if target not in names and target not in range(len(names)):
         raise ValueError(f"this explanation has no target {target!r}, only {', '.join(names)}")
     t, images = names.index(target) if target in names else int(target), range(min(count, len(self)))
-    cells = [[self.pictures[i]] + [self._cell("overlay", i, t, layer, "image") for layer in self.layers]
-             for i in images]
+    drawers = [self._cells(layer, "image") for layer in self.layers]
+    cells = [[self.pictures[i]] + [cell("overlay", i, t) for cell in drawers] for i in images]
     heads = ["picture"] + [f"{layer}\n{self._size_of(layer)}" for layer in self.layers]
     note = f"target: {names[t]} · {self._figure_note(None, 'image')}"
     return draw.image_table(cells, [self._title(i, t) for i in images], heads, tile=tile, note=note)
 
-# %% ../nbs/09_gradcam.ipynb #c4e6c1d1
+# %% ../nbs/09_gradcam.ipynb #47007b7f
 @patch
 def mistakes(self: Explanation) -> np.ndarray:
     "Positions of the wrongly classified pictures; raises ValueError when labels are not known."
@@ -740,8 +738,8 @@ def plot_mistakes(
     tile: float = 1.0,    # width of a tile in inches
 ):  # matplotlib Figure
     "Wrong pictures, each above its overlays for every target; raises ValueError when there is none."
-    self._check_drawable()
     layer, wrong, (rows, columns) = self._layer(layer), self.mistakes(), grid
+    cell = self._cells(layer, scale)
     if not len(wrong):
         raise ValueError(f"there is no mistake to show: all {len(self)} pictures are classified correctly")
     blocks = [wrong[start:start + columns] for start in range(0, min(len(wrong), rows * columns), columns)]
@@ -750,7 +748,7 @@ def plot_mistakes(
         cells += [[self.pictures[i] for i in block]]
         titles += [[f"true: {self._class(self.labels[i])}" for i in block]]
         for t in range(len(self.target_names)):
-            cells += [[self._cell("overlay", i, t, layer, scale) for i in block]]
+            cells += [[cell("overlay", i, t) for i in block]]
             titles += [[self._title(i, t) for i in block]]
     names = ["picture", *self.target_names] * len(blocks)
     colors = [["crimson" if name == "predicted" else "black"] * columns for name in names]

@@ -19,17 +19,22 @@ from fastcore.basics import patch
 from . import show as draw
 from .checkpoint import random_states, restore_random_states
 
-# %% ../nbs/05_lr_finder.ipynb #c3f652bf
-def smooth(
-    losses,              # numbers, in order
-    beta: float = 0.9,   # share of the past; 0: no smoothing
-) -> np.ndarray:
+# %% ../nbs/05_lr_finder.ipynb #fcbbe31f
+def _average(losses, beta):
     "Exponential moving average, corrected for its start."
     average, out = 0.0, []
     for t, loss in enumerate(losses):
         average = beta * average + (1 - beta) * loss
         out.append(average / (1 - beta ** (t + 1)))
     return np.array(out)
+
+
+def smooth(
+    losses,              # numbers, in order
+    beta: float = 0.9,   # share of the past; 0: no smoothing
+) -> np.ndarray:
+    "The mean of an exponential average forwards and one backwards: smooth, without lag."
+    return (_average(losses, beta) + _average(losses[::-1], beta)[::-1]) / 2
 
 # %% ../nbs/05_lr_finder.ipynb #a52cf5cd
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def diverged(self: LRCurve):
     above = [lr for lr, loss in zip(self.lrs[lowest:], self.smoothed[lowest:]) if loss > 1.25 * self.smoothed[lowest]]
     return above[0] if above else self.lrs[-1] if self.stopped == "not finite" else None
 
-# %% ../nbs/05_lr_finder.ipynb #b5ea066e
+# %% ../nbs/05_lr_finder.ipynb #d84afa85
 def _refusal(curve):
     "Why this curve cannot carry a recommendation, or None."
     lowest = int(np.argmin(curve.smoothed))
@@ -121,7 +126,7 @@ def _refusal(curve):
 @patch(as_prop=True)
 def recommended(self: LRCurve):
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
-    return None if _refusal(self) else float(f"{self.diverged / 10:.2g}")
+    return None if _refusal(self) else float(f"{math.sqrt(self.minimum * self.diverged):.2g}")
 
 
 @patch(as_prop=True)
@@ -152,7 +157,7 @@ def _batches(loader, steps):
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
-# %% ../nbs/05_lr_finder.ipynb #6c435dbb
+# %% ../nbs/05_lr_finder.ipynb #907f0751
 def lr_find(
     model: torch.nn.Module,               # the network; it is copied, not trained
     loader,                               # batches (x, y) or (x, y, index)
@@ -162,7 +167,7 @@ def lr_find(
     lr_max: float = 10.0,                 # last rate, if the sweep gets there
     steps: int = 150,                     # batches at most; a task that is slow to start needs more
     beta: float = 0.9,                    # smoothing, see `smooth`
-    stop_at: float = 4.0,                 # stop when the smoothed loss is this many times the lowest
+    stop_at: float = 4.0,                 # stop when the averaged loss is this many times the lowest
     autocast: torch.dtype | None = None,  # compute in this type, e.g. torch.bfloat16
 ) -> LRCurve:
     "Sweep the learning rate upwards; model, optimiser, loader and all random states are left exactly as they were."
@@ -179,7 +184,7 @@ def lr_find(
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(*place)
 
-# %% ../nbs/05_lr_finder.ipynb #6e3e5af3
+# %% ../nbs/05_lr_finder.ipynb #9a1f3daf
 def _sweep(model, loader, loss_function, optimizer, rates, beta, stop_at, autocast):
     "Train the copies, one batch at each rate; returns the curve."
     device, losses, stopped = next(model.parameters()).device, [], "end"
@@ -195,8 +200,8 @@ def _sweep(model, loader, loss_function, optimizer, rates, beta, stop_at, autoca
             stopped = "not finite"
             break
         losses.append(loss.item())
-        smoothed = smooth(losses, beta)
-        if len(losses) > 10 and smoothed[-1] > stop_at * smoothed.min():
+        average = _average(losses, beta)
+        if len(losses) > 10 and average[-1] > stop_at * average.min():
             stopped = "diverged"
             break
         optimizer.zero_grad(set_to_none=True)

@@ -159,7 +159,7 @@ def _card(title, *parts):
 def _missing(name, what):
     return f'<p class="missing"><b>{escape(name)}</b> is not in the run folder, so {escape(what)}.</p>\n'
 
-# %% ../nbs/12_report.ipynb #8fa92813
+# %% ../nbs/12_report.ipynb #3329bec1
 def _png_size(data):
     "(width, height) of a PNG file in pixels, None when it is not a whole one."
     if data[:8] != b"\x89PNG\r\n\x1a\n" or b"IEND" not in data[-12:]:
@@ -175,7 +175,8 @@ def _picture(record, name, alt, caption, what):
     size = _png_size(record.figures[name])
     if size is None:
         return f'<p class="missing"><b>{escape(file)}</b> is damaged, so {escape(what)}.</p>\n'
-    image = f'<img src="{draw.png_uri(record.figures[name])}" width="{size[0]}" height="{size[1]}" style="--w:{size[0]}px" alt="{escape(alt)}">'
+    shape = f'width="{size[0]}" height="{size[1]}" style="--w:{size[0]}px"'
+    image = f'<img src="{draw.png_uri(record.figures[name])}" {shape} alt="{escape(alt)}">'
     return f'<figure class="paper">{image}\n<figcaption>{escape(caption)}</figcaption></figure>\n'
 
 # %% ../nbs/12_report.ipynb #962d9a2d
@@ -284,20 +285,26 @@ def _chart_figure(title, svg, entries, caption=""):
     return (f'<figure><h3>{escape(title)}</h3>\n{_legend(entries) if entries else ""}{svg}'
             f'<figcaption>{escape(caption)}</figcaption></figure>\n')
 
-# %% ../nbs/12_report.ipynb #84a73755
+# %% ../nbs/12_report.ipynb #edcb3f98
 _colours = """
-.cam { --page: #f4f5f7; --card: #fff; --ink: #19212b; --soft: #5a6573; --hair: #e2e6eb; --hot: #c2410c; --note: #fff6e5;
-  --good: 37 99 235; --bad: 220 38 38; --c0: #2563eb; --c1: #d97706; --c2: #0f8a5f; --code: #f0f2f5; color-scheme: light }
-@media screen and (prefers-color-scheme: dark) { .cam { --page: #0e1318; --card: #171d25; --ink: #e7ecf2; --soft: #9aa6b4;
-  --hair: #2b343f; --hot: #fb923c; --note: #2a2213; --good: 59 130 246; --bad: 239 68 68; --c0: #6aa2ff; --c1: #f5b04c; --c2: #4cc79a;
+.cam { --page: #f4f5f7; --card: #fff; --ink: #19212b; --soft: #5a6573; --hair: #e2e6eb; --hot: #c2410c;
+  --note: #fff6e5;
+  --good: 37 99 235; --bad: 220 38 38; --c0: #2563eb; --c1: #d97706; --c2: #0f8a5f; --code: #f0f2f5;
+  color-scheme: light }
+@media screen and (prefers-color-scheme: dark) { .cam { --page: #0e1318; --card: #171d25; --ink: #e7ecf2;
+  --soft: #9aa6b4;
+  --hair: #2b343f; --hot: #fb923c; --note: #2a2213; --good: 59 130 246; --bad: 239 68 68; --c0: #6aa2ff;
+  --c1: #f5b04c; --c2: #4cc79a;
   --code: #10161d; color-scheme: dark } }
 """
 _type = """
 .cam, .cam * { box-sizing: border-box }
-.cam { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+.cam { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
   -webkit-text-size-adjust: 100%; overflow-wrap: break-word; font-variant-numeric: tabular-nums }
 .cam .body { max-width: 1000px; margin: 0 auto; padding: 40px 20px 56px }
-.cam h1 { font-size: clamp(1.6rem, 4.5vw, 2.3rem); line-height: 1.15; letter-spacing: -.02em; font-weight: 700; margin: .2em 0 .5em;
+.cam h1 { font-size: clamp(1.6rem, 4.5vw, 2.3rem); line-height: 1.15; letter-spacing: -.02em; font-weight: 700;
+  margin: .2em 0 .5em;
   text-wrap: balance }
 .cam h2 { font-size: 1.22rem; letter-spacing: -.01em; line-height: 1.3; margin: 0 0 .7em }
 .cam h3 { font-size: .95rem; margin: 0 0 .3em; font-weight: 600 }
@@ -307,81 +314,117 @@ _type = """
 .cam .soft, .cam figcaption { color: var(--soft); font-size: .88rem }
 """
 
-# %% ../nbs/12_report.ipynb #8820810d
+# %% ../nbs/12_report.ipynb #b23659aa
 _boxes = """
-.cam section { background: var(--card); border: 1px solid var(--hair); border-radius: 14px; padding: 24px 26px; margin: 18px 0 }
+.cam section { background: var(--card); border: 1px solid var(--hair); border-radius: 14px; padding: 24px 26px;
+  margin: 18px 0 }
 .cam .numbers { display: grid; grid-template-columns: repeat(4, 1fr); gap: 12px; margin: 22px 0; padding: 0 }
-.cam .numbers > div { background: var(--card); border: 1px solid var(--hair); border-radius: 14px; padding: 14px 16px 13px }
-.cam .numbers .first { grid-area: span 2 / span 2; padding: 18px 22px; display: flex; flex-direction: column; justify-content: center }
+.cam .numbers > div { background: var(--card); border: 1px solid var(--hair); border-radius: 14px;
+  padding: 14px 16px 13px }
+.cam .numbers .first { grid-area: span 2 / span 2; padding: 18px 22px; display: flex; flex-direction: column;
+  justify-content: center }
 .cam .numbers .wide { grid-column: span 2 }
 .cam .numbers dt { font-size: .8rem; color: var(--soft); margin: 0 }
 .cam .numbers dd { margin: 0; font-size: .8rem; color: var(--soft); line-height: 1.35; overflow-wrap: anywhere }
-.cam .numbers dd.big { font-size: 1.55rem; font-weight: 680; letter-spacing: -.02em; color: var(--ink); line-height: 1.35 }
-.cam .numbers .first dd.big { font-size: clamp(2.6rem, 7vw, 3.6rem); line-height: 1.12; color: var(--c0) } .cam .numbers .first dd, .cam .numbers .first dt { font-size: .95rem }
-.cam .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 24px 28px; align-items: start }
-.cam figure { margin: 0 0 .6em; min-width: 0 } .cam figure + figure, .cam .paper { margin-top: 1.3em } .cam .two figure { margin-top: 0 }
+.cam .numbers dd.big { font-size: 1.55rem; font-weight: 680; letter-spacing: -.02em; color: var(--ink);
+  line-height: 1.35 }
+.cam .numbers .first dd.big { font-size: clamp(2.6rem, 7vw, 3.6rem); line-height: 1.12; color: var(--c0) }
+  .cam .numbers .first dd, .cam .numbers .first dt { font-size: .95rem }
+.cam .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 24px 28px;
+  align-items: start }
+.cam figure { margin: 0 0 .6em; min-width: 0 } .cam figure + figure, .cam .paper { margin-top: 1.3em }
+  .cam .two figure { margin-top: 0 }
 .cam .paper img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 8px }
 .cam figcaption { margin-top: .55em; max-width: 72ch }
-.cam .missing, .cam .note { background: var(--note); border-left: 3px solid var(--hot); border-radius: 6px; padding: .55em .9em; font-size: .92rem }
-.cam pre { background: var(--code); border-radius: 8px; padding: 12px 14px; font: .86rem/1.5 ui-monospace, Menlo, Consolas, monospace;
+.cam .missing, .cam .note { background: var(--note); border-left: 3px solid var(--hot); border-radius: 6px;
+  padding: .55em .9em; font-size: .92rem }
+.cam pre { background: var(--code); border-radius: 8px; padding: 12px 14px;
+  font: .86rem/1.5 ui-monospace, Menlo, Consolas, monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 1em }
 .cam section > :last-child, .cam section > :last-child > :last-child { margin-bottom: 0 }
 .cam ul { margin: 0; padding-left: 1.2em; max-width: 74ch } .cam li { margin: .35em 0 }
 .cam footer { color: var(--soft); font-size: .85rem; margin-top: 26px }
 """
 
-# %% ../nbs/12_report.ipynb #43984e19
+# %% ../nbs/12_report.ipynb #ee22d1f3
 _tables = """
-.cam .scroll { overflow-x: auto; margin: 0 0 .6em } .cam table { border-collapse: collapse; font-size: .92rem; border: 0; margin: 0 }
-.cam th, .cam td { padding: .36em .8em .36em 0; text-align: left; border: 0; border-bottom: 1px solid var(--hair); font-weight: 400;
+.cam .scroll { overflow-x: auto; margin: 0 0 .6em } .cam table { border-collapse: collapse; font-size: .92rem;
+  border: 0; margin: 0 }
+.cam th, .cam td { padding: .36em .8em .36em 0; text-align: left; border: 0; border-bottom: 1px solid var(--hair);
+  font-weight: 400;
   vertical-align: top; background: none; color: inherit }
-.cam thead th { color: var(--soft); font-size: .84rem } .cam caption { text-align: left; color: var(--soft); padding-bottom: .4em }
+.cam thead th { color: var(--soft); font-size: .84rem } .cam caption { text-align: left; color: var(--soft);
+  padding-bottom: .4em }
 .cam .numeric td { text-align: right; white-space: nowrap } .cam .numeric thead th + th { text-align: right }
-.cam .words2 tr > :nth-child(2), .cam .words3 tr > :nth-child(2), .cam .words3 tr > :nth-child(3) { text-align: left !important }
-.cam .beside { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start } .cam .beside > * { min-width: 0; max-width: 100% }
-.cam .classes { width: 100% } .cam .classes td, .cam .classes tbody th { white-space: nowrap } .cam .classes td.plot { width: 45%; min-width: 130px; padding-right: 1.4em }
-.cam .pairs { width: 100% } .cam .pairs tbody th { width: 11em; color: var(--soft); overflow-wrap: normal } .cam .pairs td { overflow-wrap: anywhere }
-.cam .range { display: block; position: relative; height: 1.4em; background: linear-gradient(var(--hair), var(--hair)) center / 100% 1px no-repeat }
+.cam .words2 tr > :nth-child(2), .cam .words3 tr > :nth-child(2), .cam .words3 tr > :nth-child(3) {
+  text-align: left !important }
+.cam .beside { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start } .cam .beside > * {
+  min-width: 0; max-width: 100% }
+.cam .classes { width: 100% } .cam .classes td, .cam .classes tbody th { white-space: nowrap }
+  .cam .classes td.plot { width: 45%; min-width: 130px; padding-right: 1.4em }
+.cam .pairs { width: 100% } .cam .pairs tbody th { width: 11em; color: var(--soft); overflow-wrap: normal }
+  .cam .pairs td { overflow-wrap: anywhere }
+.cam .range { display: block; position: relative; height: 1.4em;
+  background: linear-gradient(var(--hair), var(--hair)) center / 100% 1px no-repeat }
 .cam .range i { position: absolute; top: .55em; height: .3em; border-radius: 2px; background: rgb(var(--good) / .35) }
-.cam .range b { position: absolute; top: .36em; width: .68em; height: .68em; margin-left: -.34em; border-radius: 50%; background: rgb(var(--good)) }
-.cam .confusion { font-size: .84rem } .cam .confusion td, .cam .confusion tbody th { padding: 0 } .cam .confusion tbody th { padding-right: .7em;
-  text-align: right; white-space: nowrap; vertical-align: middle; border: 0; position: sticky; left: 0; background: var(--card) }
-.cam .confusion thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; padding: .4em .2em; border: 0; white-space: nowrap }
-.cam .confusion td { width: 2.9em; min-width: 2.9em; height: 2.5em; text-align: center; vertical-align: middle; border: 1px solid var(--card) }
-.cam .confusion .right { background: rgb(var(--good) / var(--a)) } .cam .confusion .wrong { background: rgb(var(--bad) / var(--a)) }
-.cam .confusion .strong { color: #fff } .cam .confusion th span { display: block; overflow: hidden; text-overflow: ellipsis }
+.cam .range b { position: absolute; top: .36em; width: .68em; height: .68em; margin-left: -.34em; border-radius: 50%;
+  background: rgb(var(--good)) }
+.cam .confusion { font-size: .84rem } .cam .confusion td, .cam .confusion tbody th { padding: 0 }
+  .cam .confusion tbody th { padding-right: .7em;
+  text-align: right; white-space: nowrap; vertical-align: middle; border: 0; position: sticky; left: 0;
+  background: var(--card) }
+.cam .confusion thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
+  padding: .4em .2em; border: 0; white-space: nowrap }
+.cam .confusion td { width: 2.9em; min-width: 2.9em; height: 2.5em; text-align: center; vertical-align: middle;
+  border: 1px solid var(--card) }
+.cam .confusion .right { background: rgb(var(--good) / var(--a)) } .cam .confusion .wrong {
+  background: rgb(var(--bad) / var(--a)) }
+.cam .confusion .strong { color: #fff } .cam .confusion th span { display: block; overflow: hidden;
+  text-overflow: ellipsis }
 .cam .confusion thead span { max-height: 10em } .cam .confusion tbody span { max-width: 14em }
 """
 
-# %% ../nbs/12_report.ipynb #8c810224
+# %% ../nbs/12_report.ipynb #3de105e4
 _lines = """
-.cam svg { display: block; width: 100%; height: auto; overflow: visible } .cam svg text { font: 11.5px system-ui, sans-serif; fill: var(--soft) }
-.cam .axes path { stroke: var(--hair); fill: none } .cam .mark path { stroke: var(--hot); stroke-dasharray: 3 3; fill: none }
+.cam svg { display: block; width: 100%; height: auto; overflow: visible } .cam svg text {
+  font: 11.5px system-ui, sans-serif; fill: var(--soft) }
+.cam .axes path { stroke: var(--hair); fill: none } .cam .mark path { stroke: var(--hot); stroke-dasharray: 3 3;
+  fill: none }
 .cam .mark text { fill: var(--hot) } .cam [class^=line] path { fill: none; stroke-width: 2; stroke-linejoin: round }
-.cam .line0 path { stroke: var(--c0) } .cam .line1 path { stroke: var(--c1) } .cam .line2 path { stroke: var(--c2); stroke-dasharray: 5 4 }
+.cam .line0 path { stroke: var(--c0) } .cam .line1 path { stroke: var(--c1) } .cam .line2 path { stroke: var(--c2);
+  stroke-dasharray: 5 4 }
 .cam .line0 circle { fill: var(--c0) } .cam .line1 circle { fill: var(--c1) } .cam .line2 circle { fill: var(--c2) }
-.cam .faint .line0 path { stroke: var(--soft); stroke-width: 1; opacity: .55 } .cam .faint .line1 path { stroke: var(--c0) }
-.cam .legend { font-size: .84rem; color: var(--soft); margin: 0 0 .4em; display: flex; flex-wrap: wrap; gap: .1em 1.2em }
-.cam .legend.tall { min-height: 3.1em; align-content: flex-start } .cam .legend b { color: var(--ink); font-weight: 600 } .cam .legend span::before { content: ""; display: inline-block; width: 1.1em; height: 3px;
+.cam .faint .line0 path { stroke: var(--soft); stroke-width: 1; opacity: .55 } .cam .faint .line1 path {
+  stroke: var(--c0) }
+.cam .legend { font-size: .84rem; color: var(--soft); margin: 0 0 .4em; display: flex; flex-wrap: wrap;
+  gap: .1em 1.2em }
+.cam .legend.tall { min-height: 3.1em; align-content: flex-start } .cam .legend b { color: var(--ink);
+  font-weight: 600 } .cam .legend span::before { content: ""; display: inline-block; width: 1.1em; height: 3px;
   border-radius: 2px; margin-right: .45em; vertical-align: .22em; background: var(--c0) }
 .cam .legend .key1::before { background: var(--c1) } .cam .legend .key2::before { background: var(--c2) }
-.cam .faint .legend .key0::before { background: var(--soft) } .cam .faint .legend .key1::before { background: var(--c0) }
+.cam .faint .legend .key0::before { background: var(--soft) } .cam .faint .legend .key1::before {
+  background: var(--c0) }
 """
 _paper = """
-@media (max-width: 600px) { .cam .body { padding: 22px 12px 40px } .cam section { padding: 18px 15px; border-radius: 12px }
+@media (max-width: 600px) { .cam .body { padding: 22px 12px 40px } .cam section { padding: 18px 15px;
+  border-radius: 12px }
   .cam .numbers { grid-template-columns: 1fr 1fr } .cam .numbers .first { grid-area: span 1 / span 2 }
   .cam .pairs tbody th { width: 7.5em }
   .cam .paper { overflow-x: auto } .cam .paper img { max-width: none; width: min(var(--w), max(100%, 600px)) }
   .cam .paper figcaption { position: sticky; left: 0 }
   .cam .confusion { font-size: .72rem } .cam .confusion td { width: 2.25em; min-width: 2.25em; height: 2.25em }
-  .cam .classes { font-size: .84rem } .cam .classes td, .cam .classes th { padding-right: .6em } .cam .classes .plot { display: none } }
-@media print { .cam { --page: #fff; font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact } .cam .body { max-width: none; padding: 0 }
-  .cam section { border: 0; border-top: 1px solid var(--hair); border-radius: 0; padding: 14px 0; margin: 10px 0 } .cam h2 { break-after: avoid }
-  .cam figure, .cam tr, .cam .numbers > div { break-inside: avoid } .cam .scroll { overflow: visible } .cam a { color: inherit } }
+  .cam .classes { font-size: .84rem } .cam .classes td, .cam .classes th { padding-right: .6em }
+  .cam .classes .plot { display: none } }
+@media print { .cam { --page: #fff; font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact }
+  .cam .body { max-width: none; padding: 0 }
+  .cam section { border: 0; border-top: 1px solid var(--hair); border-radius: 0; padding: 14px 0; margin: 10px 0 }
+  .cam h2 { break-after: avoid }
+  .cam figure, .cam tr, .cam .numbers > div { break-inside: avoid } .cam .scroll { overflow: visible } .cam a {
+  color: inherit } }
 """
 css = _colours + _type + _boxes + _tables + _lines + _paper
 
-# %% ../nbs/12_report.ipynb #a315856e
+# %% ../nbs/12_report.ipynb #e77e580b
 def class_rows(
     record: Record,
 ) -> Rows:
@@ -391,7 +434,8 @@ def class_rows(
     for row in rows:
         n, correct = int(row["n"]), int(row["correct"])
         low, high = wilson(correct, n)
-        result.append({"class": row["class"], "n": n, "correct": correct, "accuracy": correct / n if n else math.nan, "low": low, "high": high})
+        accuracy = correct / n if n else math.nan
+        result.append({"class": row["class"], "n": n, "correct": correct, "accuracy": accuracy, "low": low, "high": high})
     return result
 
 
@@ -407,7 +451,7 @@ def overall_result(
     low, high = wilson(correct, n)
     return dict(accuracy=correct / n, low=low, high=high, n=n)
 
-# %% ../nbs/12_report.ipynb #abc21ab1
+# %% ../nbs/12_report.ipynb #7d3253e9
 def _number(name, value, below="", kind=""):
     below = f"<dd>{escape(below)}</dd>" if below else ""
     return f'<div class="{kind}"><dt>{escape(name)}</dt><dd class="big">{escape(value)}</dd>{below}</div>\n'
@@ -422,7 +466,8 @@ def _numbers(record):
     boxes = [_number("test accuracy", percent(result.get("accuracy")), interval, "first")]
     if mirrored:
         boxes.append(_number("with mirror images", percent(metrics["test_accuracy_tta"]), "test-time augmentation"))
-    boxes += [_number("parameters", known("parameters", short_count), known("parameters", "{:,}".format)), _number("epochs", *_epochs(record)),
+    boxes += [_number("parameters", known("parameters", short_count), known("parameters", "{:,}".format)),
+              _number("epochs", *_epochs(record)),
               _number("training time", duration(_seconds(record)), _device(machine), "" if mirrored else "wide")]
     return f'<dl class="numbers">\n{"".join(boxes)}</dl>\n'
 
@@ -494,13 +539,14 @@ def _test_words(record):
         return "The test set has not been read."
     return "The test set was read once, after training, and nothing was chosen by it." + again
 
-# %% ../nbs/12_report.ipynb #dcd3f450
+# %% ../nbs/12_report.ipynb #79583c84
 def _trust(record):
     "The card that says how the numbers came about."
     words = [_choice_words(record), _test_words(record)]
     if overall_result(record).get("n"):
         words.append("The interval covers the chance of which pictures are in the test set, not that of another seed or training run.")
-    words += [f"About the {what}: {source['note']}" for what, source in (("data", record.data), ("recipe", record.recipe)) if source.get("note")]
+    sources = {"data": record.data, "recipe": record.recipe}
+    words += [f"About the {what}: {source['note']}" for what, source in sources.items() if source.get("note")]
     items = "".join(f"<li>{escape(text)}</li>\n" for text in words)
     return _card("How far to trust the number", f"<ul>\n{items}</ul>\n", _contradiction(record))
 
@@ -513,7 +559,7 @@ def _contradiction(record):
     return (f'<p class="note">metrics.json says {percent(stated)}, predictions.npz counts {percent(counted)}: they are not of the same '
             "run. Evaluate the run again.</p>\n")
 
-# %% ../nbs/12_report.ipynb #a842fb99
+# %% ../nbs/12_report.ipynb #3ceca260
 _parts = {"train": "training", "valid": "validation", "test": _test_line}
 
 
@@ -532,20 +578,24 @@ def _curves(record):
     plain = lambda v, digits=None: f"{v:g}" if digits is None else f"{v:.4f}"
     charts = _history_chart(record, "accuracy", "Accuracy", whole) + _history_chart(record, "loss", "Loss", plain)
     if charts:
-        words = '<p class="soft">Training accuracy is measured on augmented pictures while the weights still change, so it may lie below the others.</p>'
-        return _card("How it learned", f'<div class="two">{charts}</div>\n', words)
-    return _card("How it learned", _picture(record, "curves", "Loss and accuracy against the epoch", "Loss and accuracy against the epoch.",
-                                           "there are no curves to draw (history.csv has no rows either)"))
+        words = ("Training accuracy is measured on augmented pictures while the weights still change, so it may lie below "
+                 "the others.")
+        return _card("How it learned", f'<div class="two">{charts}</div>\n<p class="soft">{words}</p>')
+    what = "Loss and accuracy against the epoch"
+    return _card("How it learned", _picture(record, "curves", what, what + ".",
+                                            "there are no curves to draw (history.csv has no rows either)"))
 
-# %% ../nbs/12_report.ipynb #42a729bb
+# %% ../nbs/12_report.ipynb #6109a650
 def _finder_figure(record):
     "The learning-rate finder's curve, its rules and its recommendation."
     finder, planned = record.finder, _dictionary(record.recipe.get("schedule"))
     if not finder:
         if "lr_find" in record.figures or planned.get("lr_max") == "find":
-            return _picture(record, "lr_find", "Learning-rate finder", "The learning-rate finder's sweep.", "its curve cannot be shown (lr_find.json is missing too)")
+            return _picture(record, "lr_find", "Learning-rate finder", "The learning-rate finder's sweep.",
+                            "its curve cannot be shown (lr_find.json is missing too)")
         rate = planned.get("lr_max", planned.get("lr"))
-        return f"<figure><h3>Learning-rate finder</h3><p>Not used: the recipe gives the rate{f' ({escape(rate)})' if rate is not None else ''}.</p></figure>\n"
+        words = f"Not used: the recipe gives the rate{'' if rate is None else f' ({escape(rate)})'}."
+        return f"<figure><h3>Learning-rate finder</h3><p>{words}</p></figure>\n"
     first = next(iter(_finite(finder.get("smoothed") or finder["losses"])), None)
     lines = {"loss of each batch": finder["losses"]} | ({"smoothed": finder["smoothed"]} if finder.get("smoothed") else {})
     marks = {"recommended": finder["recommended"]} if finder.get("recommended") else {}
@@ -555,13 +605,14 @@ def _finder_figure(record):
     caption = found + "The rules read: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rules) + "." if rules else found
     return f'<div class="faint">{_chart_figure("Learning-rate finder", svg, [(name, "") for name in lines], caption)}</div>\n'
 
-# %% ../nbs/12_report.ipynb #d6f12d8d
+# %% ../nbs/12_report.ipynb #7f27a1c8
 def _schedule_figure(record):
     "The learning rate over training, as planned (the saved figure) or as it was (the history)."
     rates = record.history.column("lr")
     svg = chart("Learning rate against the epoch", record.history.column("epoch"), {"learning rate": rates}, "epoch", "{:g}".format)
     if "schedule" in record.figures:
-        return "<div><h3>Schedule</h3>" + _picture(record, "schedule", "Learning rate against the step", "The learning rate, step by step.", "") + "</div>\n"
+        saved = _picture(record, "schedule", "Learning rate against the step", "The learning rate, step by step.", "it cannot be shown")
+        return f"<div><h3>Schedule</h3>{saved}</div>\n"
     if not svg:
         return _missing("figures/schedule.png", "the schedule cannot be shown")
     caption = f"The learning rate of each epoch; highest {max(_finite(rates)):.3g}."
@@ -571,13 +622,13 @@ def _schedule_figure(record):
 def _rates(record):
     return _card("Learning rate", f'<div class="two">{_finder_figure(record)}{_schedule_figure(record)}</div>\n')
 
-# %% ../nbs/12_report.ipynb #91eacc1b
+# %% ../nbs/12_report.ipynb #3fb4ff26
 def _confusion_cell(count, share, right, worst):
     "One cell of the matrix; colour by share of the row, mistakes against the worst mistake."
     if not count:
         return '<td class="wrong"></td>' if not right else "<td></td>"
     strength = share * 0.85 if right else 0.12 + 0.73 * share / worst
-    kind = ("right" if right else "wrong") + (" strong" if strength > 0.5 else "")
+    kind = ("right" if right else "wrong") + (" strong" if strength > 0.7 else "")
     return f'<td class="{kind}" style="--a:{strength:.2f}">{count:,}</td>'
 
 
@@ -608,7 +659,7 @@ def _confusions(record):
         "<p>There is no mistake in the test set.</p>\n"
     return _card(title, f'<div class="beside">{matrix}{table}</div>\n')
 
-# %% ../nbs/12_report.ipynb #d6d0b1ec
+# %% ../nbs/12_report.ipynb #e49626a7
 def _range(row, start):
     "A dot and its interval on an axis from `start` to 1."
     if not row["n"]:
@@ -625,17 +676,29 @@ def _classes(record):
         return _card("Every class", _picture(record, "per_class", "Accuracy of each class", "Accuracy of each class with its 95 % interval.",
                                              "the classes cannot be shown one by one (metrics.json and predictions.npz are missing too)"))
     start = min(0.9, math.floor(10 * min([r["low"] for r in rows if r["n"]], default=0)) / 10)
-    body = "".join(f'<tr><th scope="row">{escape(r["class"])}</th><td>{r["correct"]:,} of {r["n"]:,}</td><td><b>{percent(r["accuracy"], 1)}</b></td>'
-                   f'<td class="plot">{_range(r, start)}</td><td>{100 * r["low"]:.1f} – {percent(r["high"], 1)}</td></tr>\n' for r in rows)
+    body = "".join(f'<tr><th scope="row">{escape(r["class"])}</th><td>{r["correct"]:,} of {r["n"]:,}</td>'
+                   f'<td><b>{percent(r["accuracy"], 1)}</b></td><td class="plot">{_range(r, start)}</td>'
+                   f'<td>{100 * r["low"]:.1f} – {percent(r["high"], 1)}</td></tr>\n' for r in rows)
     heads = (("", "class"), ("", "right"), ("", "accuracy"), ("plot", f"{percent(start, 0)} to {percent(1, 0)}"), ("", "95 % interval"))
     head = "".join(f'<th scope="col" class="{kind}">{text}</th>' for kind, text in heads)
-    return _card("Every class", f'<div class="scroll"><table class="classes">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n')
+    table = f'<table class="classes">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
+    return _card("Every class", f'<div class="scroll">{table}</div>\n')
 
-# %% ../nbs/12_report.ipynb #e293eedd
+# %% ../nbs/12_report.ipynb #22dc48bc
 def _mistake_words(predictions, positions):
     names = predictions.classes
     return "; ".join(f"picture {predictions.index[k]}: {names[predictions.labels[k]]} taken for {names[predictions.predicted[k]]} "
                      f"({percent(predictions.confidence[k], 0)})" for k in positions)
+
+
+_here = "Here are those the network was surest of."
+_mistake_figures = {  # file -> (what it shows, caption)
+    "gradcam": ("The most confident mistakes with their Grad-CAM", "The surest mistakes with Grad-CAM: red is what spoke for "
+                "the class named, nothing is drawn where nothing did."),
+    "gradcam_layers": ("Grad-CAM of the same mistakes at several layers", "The same at several layers. Early ones are sharp "
+                       "and say little about the class, late ones are coarse and say much."),
+    "mistakes": ("Gallery of the most confident mistakes", "The surest mistakes, surest first."),
+}
 
 
 def _mistakes(record):
@@ -645,15 +708,10 @@ def _mistakes(record):
     title = "Sure, and wrong"
     if p is not None and not surest:
         return _card(title, "<p>There is no mistake in the test set.</p>\n")
-    counted = f"<p>{len(p.mistakes()):,} of {len(p):,} test pictures were named wrong. Here are those the network was surest of.</p>\n" if p else ""
-    alt = lambda what: f"{what}. {surest}".strip()
-    return _card(title, counted, "".join(_picture(record, name, alt(what), caption, "the pictures cannot be shown") for name, what, caption in (
-        ("gradcam", "The most confident mistakes with their Grad-CAM",
-         "The surest mistakes with Grad-CAM: red is what spoke for the class named, nothing is drawn where nothing did."),
-        ("gradcam_layers", "Grad-CAM of the same mistakes at several layers",
-         "The same at several layers. Early ones are sharp and say little about the class, late ones are coarse and say much."),
-        ("mistakes", "Gallery of the most confident mistakes", "The surest mistakes, surest first."))),
-        _surest_table(p))
+    counted = f"<p>{len(p.mistakes()):,} of {len(p):,} test pictures were named wrong. {_here}</p>\n" if p else ""
+    figures = [_picture(record, name, f"{what}. {surest}".strip(), caption, "the pictures cannot be shown")
+               for name, (what, caption) in _mistake_figures.items()]
+    return _card(title, counted, *figures, _surest_table(p))
 
 
 def _surest_table(p):
@@ -663,11 +721,12 @@ def _surest_table(p):
              percent(p.probabilities[k, p.labels[k]], 1)) for k in p.mistakes(10)]
     return _table(rows, ["picture", "true", "predicted", "its probability", "of the true class"], "numeric words3", "The same ten in numbers")
 
-# %% ../nbs/12_report.ipynb #827a4da4
+# %% ../nbs/12_report.ipynb #9b8d370e
 def _augmentation(record):
     "The card with the training pictures as the network saw them."
     return _card("What it was shown", _picture(record, "augmentation", "Training pictures after augmentation",
-                 "Training pictures as the network sees them: cut, mirrored, covered as the recipe says.", "the augmented pictures cannot be shown"))
+                 "Training pictures as the network sees them: cut, mirrored, covered as the recipe says.",
+                 "the augmented pictures cannot be shown"))
 
 
 _placed = ("gradcam", "gradcam_layers", "mistakes", "augmentation", "schedule", "lr_find", "curves", "confusion", "per_class")
@@ -676,7 +735,8 @@ _placed = ("gradcam", "gradcam_layers", "mistakes", "augmentation", "schedule", 
 def _further(record):
     "Figures in the folder that no other card shows."
     others = [name for name in record.figures if name not in _placed]
-    return _card("Further figures", *(_picture(record, n, n.replace("_", " "), n.replace("_", " "), "it cannot be shown") for n in others)) if others else ""
+    named = {name: name.replace("_", " ") for name in others}
+    return _card("Further figures", *(_picture(record, n, text, text, "it cannot be shown") for n, text in named.items())) if named else ""
 
 # %% ../nbs/12_report.ipynb #61532134
 def _value(value):
@@ -698,12 +758,13 @@ def _pairs(settings, leave_out=()):
     rows = [(escape(str(k).replace("_", " ")), _value(v)) for k, v in settings.items() if k not in leave_out and v not in ({}, None, "")]
     return _table(rows, [], "pairs")
 
-# %% ../nbs/12_report.ipynb #c0f1dbd2
+# %% ../nbs/12_report.ipynb #76d71d36
 def _recipe_card(record):
     recipe = {k: v for k, v in record.recipe.items() if k != "reported"}
     reported = _dictionary(record.recipe.get("reported"))
     if reported:
-        recipe["reported by its source"] = ", ".join(f"{k} {v:g} %" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in reported.items())
+        show = lambda value: f"{value:g} %" if isinstance(value, (int, float)) else value
+        recipe["reported by its source"] = ", ".join(f"{k} {show(v)}" for k, v in reported.items())
     return _card("The recipe", _pairs(recipe) if recipe else _missing("the recipe", "its settings cannot be listed"))
 
 
@@ -711,7 +772,8 @@ def _record_card(record):
     known = ("recipe", "versions", "machine", "data", "command")
     parts = {k.capitalize(): _dictionary(record.run.get(k)) for k in ("data", "machine", "versions")}
     tables = "".join(f"<h3>{title}</h3>\n{_pairs(values)}" for title, values in parts.items() if values)
-    rest = {k: str(v).replace("T", " ").replace("+00:00", " UTC") if k in ("started", "finished", "seed") else v for k, v in record.run.items()}
+    plain = lambda value: str(value).replace("T", " ").replace("+00:00", " UTC")
+    rest = {k: plain(v) if k in ("started", "finished", "seed") else v for k, v in record.run.items()}
     return _card("The record", _pairs(rest, known), tables)
 
 
@@ -720,9 +782,10 @@ def _repeat_card(record):
     words = ("<p>The same command, versions and machine give the same bits; in a folder whose run was cut short it continues. "
              "On another machine or with other versions expect a slightly different accuracy.</p>\n")
     lines = [command] if command else []
-    return _card("Run it again", words, f"<pre><code>{escape(chr(10).join(lines + [f'cifar-cam report {record.folder.name}']))}</code></pre>\n")
+    lines.append(f"cifar-cam report {record.folder.resolve().name}")
+    return _card("Run it again", words, f"<pre><code>{escape(chr(10).join(lines))}</code></pre>\n")
 
-# %% ../nbs/12_report.ipynb #ea04f429
+# %% ../nbs/12_report.ipynb #ad0d7bb4
 _head = """<!doctype html>
 <html lang="en">
 <head>
@@ -736,7 +799,8 @@ _head = """<!doctype html>
 
 def _title(record):
     recipe, data = record.recipe, record.data
-    return recipe.get("title") or recipe.get("name") or record.folder.name, f"{recipe.get('name', 'unnamed recipe')} on {data.get('name', 'unnamed data')}"
+    what = f"{recipe.get('name', 'unnamed recipe')} on {data.get('name', 'unnamed data')}"
+    return recipe.get("title") or recipe.get("name") or record.folder.resolve().name, what
 
 
 def _unfinished(record):
@@ -747,7 +811,7 @@ def _unfinished(record):
     return (f'<p class="note"><b>This run is not finished</b> ({epochs} of {escape(planned)} epochs in its history). What follows is what '
             "its folder holds; the same command continues it.</p>\n")
 
-# %% ../nbs/12_report.ipynb #e1fd6a87
+# %% ../nbs/12_report.ipynb #2e5938e1
 _cards = (_trust, _curves, _rates, _confusions, _classes, _mistakes, _augmentation, _further, _recipe_card, _record_card, _repeat_card)
 
 
@@ -759,7 +823,8 @@ def page(
     version = _dictionary(record.run.get("versions")).get("cifar_cam", "")
     top = (f'<header>\n<p class="over">cifar_cam report · {escape(what)}</p>\n<h1>{escape(title)}</h1>\n</header>\n{_unfinished(record)}'
            f'{_numbers(record)}<p class="verdict">{verdict(record)}</p>\n')
-    foot = f"<footer><p>Made by cifar_cam {escape(version)} from the files of {escape(record.folder.resolve().name)}; no number was typed.</p></footer>\n"
+    foot = (f"<footer><p>Made by cifar_cam {escape(version)} from the files of {escape(record.folder.resolve().name)}; "
+            "no number was typed.</p></footer>\n")
     body = "".join(card(record) for card in _cards)
     return (f"{_head}<title>{escape(title)} – {escape(what)}</title>\n<style>{css}</style>\n</head>\n"
             f'<body class="cam">\n<main class="body">\n{top}{body}{foot}</main>\n</body>\n</html>\n')

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("PYTHONWARNINGS", "ignore:Found cells containing imports:UserWarning")  # tests/test_notebooks.py sees to it
 import nbdev.doclinks
 import yaml
 from nbdev.config import get_config
@@ -52,18 +53,44 @@ def front_matter(notebook):
     return yaml.safe_load(match[1]) or {} if match else {}
 
 
-def stage(processed, grouped, folder):
-    "Copy the processed notebooks to `folder` under their page names; the index gets one list of pages for each section."
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    pages = {}
+def check_cells(processed, grouped):
+    "End the program when nbdev could not document a function: its page would show the error."
     for name in (name for _, names in grouped for name in names):
-        notebook = json.loads((processed/name).read_text(encoding="utf-8"))
-        pages[name] = page_name(notebook, name)
+        for cell in json.loads((processed/name).read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if output["output_type"] == "error" and "show_doc(" in "".join(cell["source"]):
+                    call = "".join(cell["source"]).splitlines()[-1]
+                    (processed/name).unlink()  # nbdev would take it for done
+                    sys.exit(f"{name}: {call} failed: {output['ename']}: {output['evalue']}")
+
+
+def stage(processed, grouped, folder, site_url):
+    "Copy the processed notebooks to `folder` under their page names; the index gets one list of pages for each section."
+    folder.mkdir(parents=True)
+    if (here.parent/"images").is_dir():
+        shutil.copytree(here.parent/"images", folder/"images")
+    names = [name for _, listed in grouped for name in listed]
+    notebooks = {name: json.loads((processed/name).read_text(encoding="utf-8")) for name in names}
+    pages = {name: page_name(notebook, name) for name, notebook in notebooks.items()}
+    documented = {quarto_myst.target(pages[name], entry) for name in names for entry in documented_names(notebooks[name])}
+    for name, notebook in notebooks.items():
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                cell["source"] = quarto_myst.without_dead_anchors("".join(cell["source"]), site_url, documented)
         if name == "index.ipynb":
             notebook["cells"].append(dict(cell_type="markdown", id="sections", metadata={}, source=toctrees(grouped, processed)))
         (folder/f"{pages[name]}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     (folder/"notebooks.json").write_text(json.dumps({page: name for name, page in pages.items()}), encoding="utf-8")
+
+
+def documented_names(notebook):
+    "The names `show_doc` wrote a heading for."
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and "show_doc(" in "".join(cell["source"]):
+            for output in cell["outputs"]:
+                found = quarto_myst.heading.search("".join(output.get("data", {}).get("text/markdown", "")))
+                if found:
+                    yield found[1]
 
 
 def toctrees(grouped, processed):
@@ -83,11 +110,11 @@ def entry(processed, name):
     return f"{number[1] + ' · ' if number else ''}{title} <{page_name(notebook, name)}>"
 
 
-def render(processed, grouped, destination):
+def render(processed, grouped, destination, site_url):
     "Run Sphinx with warnings as errors; `destination` is replaced only when it succeeds."
     work = processed/"_myst"  # Quarto passes over folders that start with `_`
     shutil.rmtree(work, ignore_errors=True)
-    stage(processed, grouped, work/"src")
+    stage(processed, grouped, work/"src", site_url)
     command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", here, work/"src", work/"html"]
     code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     if code:
@@ -109,7 +136,7 @@ def readme_output(output, name, images):
     return "\n".join("    " + line for line in text.rstrip().splitlines())
 
 
-def readme_cell(cell, images):
+def readme_cell(cell, images, above):
     "The blocks of markdown that one cell of the index becomes."
     source = "".join(cell["source"]).strip()
     if cell["cell_type"] == "markdown":
@@ -119,7 +146,7 @@ def readme_cell(cell, images):
     blocks = [f"``` python\n{source}\n```"] if source and options.get("echo") != "false" and options.get("include") != "false" else []
     for number, output in enumerate(cell.get("outputs", [])):
         block = readme_output(output, f"index_{cell['id']}_{number}.png", images)
-        blocks.append(block.replace("![]", f"![{options.get('fig-alt', '')}]") if block.startswith("![]") else block)
+        blocks.append(block.replace("![]", f"![{quarto_myst.alternative_text(cell, options, above)}]") if block.startswith("![]") else block)
     return blocks
 
 
@@ -134,8 +161,10 @@ def write_readme(source, destination):
     images = destination.parent/"nbs"/"images"
     for old in images.glob("index_*.png"):
         old.unlink()
+    above = [facts["title"]]
     for cell in notebook["cells"][1:]:
-        blocks += readme_cell(cell, images)
+        blocks += readme_cell(cell, images, above[-1])
+        above = (above + quarto_myst.heading.findall("".join(cell["source"]) if cell["cell_type"] == "markdown" else ""))[-1:]
     destination.write_text("\n\n".join(blocks).replace("](images/", "](nbs/images/") + "\n", encoding="utf-8")
 
 
@@ -145,14 +174,16 @@ def main():
     options = parser.parse_args()
     config = get_config()
     os.chdir(config.config_path)
+    sys.path.insert(0, str(config.config_path))  # nbdev's workers inherit it: the package documented is the one beside this file
     grouped = sections(config.nbs_path)
     os.environ.pop("IN_TEST", None)
     refresh_quarto_yml()  # not nbdev_docs: that command tries to install Quarto where there is none
     nbdev.doclinks._build_modidx()
     processed = proc_nbs(n_workers=2)
+    check_cells(processed, grouped)
     write_readme(processed/config.readme_nb, config.config_path/"README.md")
     if not options.readme:
-        render(processed, grouped, Path(config.doc_path))
+        render(processed, grouped, Path(config.doc_path), config.doc_host + config.doc_baseurl)
         print(f"{sum(len(names) for _, names in grouped)} pages in {Path(config.doc_path).name}/")
 
 

@@ -37,6 +37,13 @@ def target(page, name):
     return f"{page}-{re.sub(r'[^0-9a-z]+', '-', name.lower()).strip('-')}"
 
 
+def without_dead_anchors(text, site_url, documented):
+    "nbdev links every name of the package it meets in backticks; where a page has no entry for the name, link to the page."
+    def checked(match):
+        return match[0] if target(match[2], match[3]) in documented else f"]({match[1]})"
+    return re.sub(rf"\]\(({re.escape(site_url.rstrip('/'))}/(?:[^)#\s]*/)?([^/)#\s]+)\.html)#([^)\s]+)\)", checked, text)
+
+
 def markdown(text, site_url):
     "Prose in Quarto's dialect as MyST."
     site = re.escape(site_url.rstrip("/"))
@@ -58,7 +65,7 @@ def documentation(text, site_url, page, known):
         lines = [f"{match[1]} {name}", "", link]
         if label not in known:
             known.add(label)
-            anchor = [f'<span id="{name.lower()}"></span>', ""] if re.search(r"[._]", name) else []
+            anchor = [f'<span id="{name.lower()}"></span>', ""] if "." in name else []
             lines = anchor + [f"({label})=", *lines]
         return "\n".join(lines) + "\n"
 
@@ -77,8 +84,17 @@ def title_cell(text):
 
 
 def alternative_text(cell, options, above):
-    "What a figure is described by where it cannot be seen: `#| fig-alt:`, else the heading it stands under."
-    return options.get("fig-alt", "").strip("\"'") or f"Figure: {re.sub(r'[`*_]', '', above)}"
+    "What a figure is described by where it cannot be seen: `#| fig-alt:`, else its own `alt`, else the heading it stands under."
+    own = [facts["alt"] for output in cell.get("outputs", []) for facts in output.get("metadata", {}).values() if "alt" in facts]
+    return options.get("fig-alt", "").strip("\"'") or "".join(own[:1]) or f"Figure: {re.sub(r'[`*_]', '', above)}"
+
+
+def source_label(source):
+    "What a folded cell of the module holds."
+    names = re.findall(r"^(?:async )?(?:def|class) (\w+)", source, re.M) or re.findall(r"^(\w+)\b.*? = ", source, re.M)
+    if names:
+        return "Source of " + ", ".join(dict.fromkeys(names))
+    return "Imports" if re.match(r"(from|import) ", source) else "Source"
 
 
 def code_cell(cell, options, above):
@@ -93,7 +109,8 @@ def code_cell(cell, options, above):
         tags.append("remove-output")
     if options.get("code-fold") in ("true", "show"):
         tags.append("hide-input")
-        extras.update(code_prompt_show=options.get("code-summary", "Show the code").strip("\"'"), code_prompt_hide="Hide the code")
+        label = options.get("code-summary", "Show the code").strip("\"'").replace("Exported source", source_label(cell.source))
+        extras.update(code_prompt_show=label, code_prompt_hide=label)
     if any("image/png" in output.get("data", {}) or "image/svg+xml" in output.get("data", {}) for output in cell.outputs):
         extras["image"] = dict(alt=alternative_text(cell, options, above))
     if extras:

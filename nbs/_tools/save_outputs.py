@@ -22,13 +22,19 @@ def passed_over(cell, flags):
     return "nbdev_export(" in cell.source or found.get("eval") == "false" or bool(flags & found.keys())
 
 
+def allowed_metadata():
+    "The metadata that settings.ini lets notebooks keep, as arguments of `clean_nb`."
+    names = ("allowed_metadata_keys", "allowed_cell_metadata_keys")
+    return {name: get_config().get(name, "").split() for name in names}
+
+
 def save_outputs(path, run_flags=()):
     "Run the notebook at `path` in place; cells passed over keep their outputs."
     flags = set(get_config().tst_flags.split()) - set(run_flags)
     notebook, shell = read_nb(path), CaptureShell(path)
     with working_directory(Path(path).parent):
         shell.run_all(notebook, exc_stop=True, preproc=lambda cell: passed_over(cell, flags))
-    clean_nb(notebook)
+    clean_nb(notebook, **allowed_metadata())
     write_nb(notebook, path)
 
 

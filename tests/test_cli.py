@@ -1,0 +1,175 @@
+"The command line from start to report on a tiny run, and every kind of bad input: one clear line, status 2, nothing half-written."
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cifar_cam.cli import main
+from cifar_cam.data import Images, shapes
+from cifar_cam.recipes import recipe, run
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    "A finished run of one epoch on a few drawn shapes kept in an .npz file."
+    folder = tmp_path_factory.mktemp("tiny")
+    train, test = shapes(train=300, test=60)
+    write_arrays(folder/"few.npz", train, test)
+    chosen = recipe("demo", batch_size=50, schedule=dict(name="one_cycle", lr_max=0.1), valid_fraction=0.1).scaled(1)
+    return run(chosen, (train, test), out=folder/"run", precision="float32", progress=False).folder
+
+
+def write_arrays(path, train, test, classes=None):
+    np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels,
+             classes=np.array(classes or train.classes))
+
+
+def said(capsys, *words):
+    "Status, standard output and standard error of one command."
+    capsys.readouterr()
+    try:
+        status = main([str(w) for w in words])
+    except SystemExit as end:
+        status = end.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def refused(capsys, *words):
+    "The one line said about bad input; asserts status 2 and that nothing else was printed."
+    status, out, err = said(capsys, *words)
+    assert status == 2 and not out, (status, out, err)
+    assert err.count("\n") == 1 and "Traceback" not in err, err
+    return err
+
+
+def test_evaluate_prints_every_class_and_its_interval(tiny_run, capsys):
+    status, out, err = said(capsys, "evaluate", tiny_run, "--data", tiny_run.parent/"few.npz")
+    assert status == 0 and len(out.splitlines()) == 11 and "60 pictures" in out, err
+
+
+def test_explain_writes_a_figure_for_each_layer(tiny_run, capsys, tmp_path):
+    status, out, err = said(capsys, "explain", tiny_run, "--data", tiny_run.parent/"few.npz", "--layers", "layer2", "layer3",
+                            "--out", tmp_path, "--count", 10)
+    assert status == 0, err
+    assert {p.name for p in tmp_path.iterdir()} == {"explain_layer2.png", "explain_layer3.png"}
+    assert all(Image.open(p).width > 300 for p in tmp_path.iterdir())
+
+
+def test_report_is_written_anew(tiny_run, capsys):
+    assert said(capsys, "report", tiny_run)[0] == 0
+    assert "<html" in (tiny_run/"report.html").read_text()
+
+
+def test_recipes_lists_the_five_documents(capsys):
+    status, out, _ = said(capsys, "recipes")
+    assert status == 0 and all(name in out for name in ("seed0-s9", "seed1-s9", "seed2-doc", "seed3-s9", "seed4-s7", "custom-resnet"))
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["train", "--recipe", "resnet-18"], "choose one of demo, custom-resnet"),
+    (["demo", "--data", "no/such/path"], "neither one of shapes"),
+    (["demo", "--device", "tpu9"], "use auto or cpu"),
+    (["demo", "--speed", "fast"], "unrecognized arguments: --speed fast"),
+    (["demo", "--seed", "one"], "invalid int value"),
+    (["demo", "--epochs", "0"], "at least 1"),
+    (["train"], "--recipe"),
+    (["explain", "no/such/run"], "holds no trained model"),
+    ([], "required"),
+])
+def test_wrong_words(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert expected in refused(capsys, *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options, expected", [
+    (["--layers", "layer9"], "layer9"),
+    (["--targets", "submarine"], "submarine"),
+    (["--targets", "99"], "99"),
+    (["--method", "magic"], "magic"),
+])
+def test_unknown_layer_class_and_method(tiny_run, options, expected, capsys, tmp_path):
+    line = refused(capsys, "explain", tiny_run, "--data", tiny_run.parent/"few.npz", "--out", tmp_path/"figures", *options)
+    assert expected in line and not (tmp_path/"figures").exists()
+
+
+def picture(path, label=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((32, 32, 3), 20 * label, np.uint8)).save(path)
+
+
+def empty_folder(root): root.mkdir()
+def one_class(root): picture(root/"cat"/"1.png")
+def class_without_pictures(root): picture(root/"cat"/"1.png"), (root/"dog").mkdir()
+def unreadable(root): picture(root/"cat"/"1.png"), (root/"dog").mkdir(), (root/"dog"/"2.png").write_bytes(b"GIF89a not really")
+def unlike_test(root): [picture(root/part/name/"1.png") for part, names in (("train", "ab"), ("test", "bc")) for name in names]
+
+
+@pytest.mark.parametrize("make, expected", [
+    (empty_folder, "found none"), (one_class, "only cat"), (class_without_pictures, "holds no picture"),
+    (unreadable, "2.png"), (unlike_test, "different classes"),
+])
+def test_bad_folders(make, expected, capsys, tmp_path):
+    make(tmp_path/"pictures")
+    assert expected in refused(capsys, "demo", "--data", tmp_path/"pictures", "--out", tmp_path/"run")
+    assert not (tmp_path/"run").exists()
+
+
+def test_eleven_classes_for_a_ten_class_model(tiny_run, capsys, tmp_path):
+    train, test = shapes(train=22, test=22)
+    labels = np.arange(22) % 11
+    write_arrays(tmp_path/"eleven.npz", *(Images(s.images, labels, [*s.classes, "extra"]) for s in (train, test)))
+    assert "are not the model's" in refused(capsys, "evaluate", tiny_run, "--data", tmp_path/"eleven.npz")
+
+
+def test_labels_beyond_the_class_names(capsys, tmp_path):
+    train, test = shapes(train=20, test=20)
+    np.savez(tmp_path/"bad.npz", x_train=train.images, y_train=train.labels + 1, x_test=test.images, y_test=test.labels,
+             classes=np.array(train.classes))
+    assert "1 to 10, but there are 10 class names" in refused(capsys, "demo", "--data", tmp_path/"bad.npz", "--out", tmp_path/"run")
+    assert not (tmp_path/"run").exists()
+
+
+def archive_bytes():
+    "A small tar.gz that is no CIFAR archive."
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        info = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
+        info.size = 50_000
+        archive.addfile(info, io.BytesIO(np.random.default_rng(0).bytes(50_000)))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("change", ["truncated", "altered", "incomplete", "no archive at all"])
+def test_bad_archives(change, capsys, tmp_path):
+    data = bytearray(archive_bytes())
+    data = {"truncated": data[:len(data) // 2], "incomplete": data, "no archive at all": b"hello"}.get(change, data)
+    if change == "altered":
+        data[len(data) // 2] ^= 255
+    (tmp_path/"cifar-10-python.tar.gz").write_bytes(data)
+    line = refused(capsys, "demo", "--data", tmp_path/"cifar-10-python.tar.gz", "--out", tmp_path/"run")
+    assert "cifar-10-python.tar.gz" in line and not (tmp_path/"run").exists()
+
+
+def test_a_folder_of_another_run_is_left_alone(tiny_run, capsys):
+    before = (tiny_run/"run.json").read_bytes()
+    assert "holds another run" in refused(capsys, "demo", "--seed", 5, "--data", tiny_run.parent/"few.npz", "--out", tiny_run)
+    assert (tiny_run/"run.json").read_bytes() == before
+
+
+def test_a_foreign_folder_is_left_alone(capsys, tmp_path):
+    (tmp_path/"thesis.txt").write_text("years of work")
+    assert "is not empty" in refused(capsys, "demo", "--out", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_same_words_in_python():
+    with pytest.raises(ValueError, match="choose one of demo"):
+        recipe("resnet-18")
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        from cifar_cam.data import image_folder
+        image_folder(Path("no/such/folder"))
