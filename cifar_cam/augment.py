@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ops', 'borders', 'Op', 'pad_crop', 'rotate', 'crop_resize', 'hflip', 'vflip', 'flip_any', 'cutout', 'random_erasing',
            'elastic', 'colour_jitter', 'Policy', 'policy', 'transform', 'ClippedCutout', 'generators', 'normalise',
-           'Pipeline', 'Batch', 'Loader']
+           'Pipeline', 'set_seed', 'random_states', 'restore_random_states', 'Batch', 'Loader']
 
-# %% ../nbs/02_augment.ipynb #322073a1
+# %% ../nbs/02_augment.ipynb #4561535b
 import inspect
 import os
 import random
@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from . import show as draw
 from .data import Images, Normalisation, normalisation
 
-# %% ../nbs/02_augment.ipynb #3abdbaa4
+# %% ../nbs/02_augment.ipynb #a8879dba
 @dataclass(frozen=True)
 class Op:
     "One augmentation: the name of an entry of `ops` and its settings, as an ordered tuple of (setting, value)."
@@ -45,7 +45,7 @@ class Op:
         "The same as a dictionary, ready for JSON."
         return {"op": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in self.settings}}
 
-# %% ../nbs/02_augment.ipynb #ba9a28e2
+# %% ../nbs/02_augment.ipynb #e7ebdae0
 ops = {}
 
 
@@ -61,7 +61,7 @@ def _op(function):
     ops[function.__name__] = make
     return make
 
-# %% ../nbs/02_augment.ipynb #8b410a6c
+# %% ../nbs/02_augment.ipynb #0b9a898e
 def _refuse(condition, op, problem, fix):
     if condition:
         raise ValueError(f"{op}: {problem}; {fix}")
@@ -81,7 +81,7 @@ def _check_fill(op, fill, after_norm=False):
         _refuse(min(values) < 0 or max(values) > 255, op, f"fill={fill} is outside 0..255", "pictures are bytes here")
         _refuse(0 < max(values) < 1, op, f"fill={fill} looks like the scale 0..1, and on bytes it is black", "multiply by 255 or use fill='mean'")
 
-# %% ../nbs/02_augment.ipynb #3f8413eb
+# %% ../nbs/02_augment.ipynb #e6de4063
 borders = {"constant": cv2.BORDER_CONSTANT, "reflect101": cv2.BORDER_REFLECT_101, "reflect": cv2.BORDER_REFLECT,
            "replicate": cv2.BORDER_REPLICATE}
 
@@ -103,7 +103,7 @@ def pad_crop(
     _check_fill("pad_crop", fill)
     _check_p("pad_crop", p)
 
-# %% ../nbs/02_augment.ipynb #1ca22181
+# %% ../nbs/02_augment.ipynb #a376bd82
 @_op
 def rotate(
     limit: float = 10,          # largest angle in degrees, to either side
@@ -127,7 +127,7 @@ def crop_resize(
     _refuse(size < 4, "crop_resize", f"size={size} leaves nothing to recognise", "use at least 4 pixels")
     _check_p("crop_resize", p)
 
-# %% ../nbs/02_augment.ipynb #e3efb8b6
+# %% ../nbs/02_augment.ipynb #877449e9
 @_op
 def hflip(
     p: float = 0.5,  # share of pictures
@@ -151,7 +151,7 @@ def flip_any(
     "One of: mirror sideways, mirror upside down, both (the retired albumentations.Flip)."
     _check_p("flip_any", p)
 
-# %% ../nbs/02_augment.ipynb #83d9bb08
+# %% ../nbs/02_augment.ipynb #56e68dc4
 def _check_range(op, name, value):
     low, high = value if isinstance(value, (list, tuple)) else (value, value)
     _refuse(not 1 <= low <= high, op, f"{name}={value}", "give a size of at least 1 pixel, or (smallest, largest)")
@@ -172,7 +172,7 @@ def cutout(
     _check_fill("cutout", fill, after_norm)
     _check_p("cutout", p)
 
-# %% ../nbs/02_augment.ipynb #e2da12ac
+# %% ../nbs/02_augment.ipynb #0683e2fa
 @_op
 def random_erasing(
     scale=(0.02, 0.2),         # smallest and largest share of the area
@@ -186,7 +186,7 @@ def random_erasing(
     _check_fill("random_erasing", fill, after_norm)
     _check_p("random_erasing", p)
 
-# %% ../nbs/02_augment.ipynb #c79985af
+# %% ../nbs/02_augment.ipynb #c9c193fb
 @_op
 def elastic(
     alpha: float = 30,           # strength of the displacement, in pixels before smoothing
@@ -212,7 +212,7 @@ def colour_jitter(
     _refuse(max(brightness, contrast, saturation, hue) <= 0, "colour_jitter", "all changes are 0", "make at least one positive")
     _check_p("colour_jitter", p)
 
-# %% ../nbs/02_augment.ipynb #90ff4848
+# %% ../nbs/02_augment.ipynb #1323b5cc
 class Policy(tuple):
     "An ordered sequence of `Op`; prints itself, converts to and from JSON-ready lists."
     def __new__(
@@ -242,7 +242,7 @@ class Policy(tuple):
 def _is_after(operation):
     return bool(dict(operation.settings).get("after_norm"))
 
-# %% ../nbs/02_augment.ipynb #6778169d
+# %% ../nbs/02_augment.ipynb #67259091
 def policy(
     entries,  # a `Policy`, or a list of dictionaries {"op": name, setting: value, ...}
 ) -> Policy:
@@ -265,7 +265,7 @@ def _read_op(entry):
         raise ValueError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(accepted)}")
     return ops[name](**entry)
 
-# %% ../nbs/02_augment.ipynb #442ee51b
+# %% ../nbs/02_augment.ipynb #3de06d57
 def transform(
     name: str,  # name of an albumentations transform
     **settings,
@@ -284,7 +284,7 @@ def transform(
         except (Warning, ValueError) as problem:
             raise ValueError(f"albumentations refuses {name}({settings}): {problem}") from problem
 
-# %% ../nbs/02_augment.ipynb #2835dc30
+# %% ../nbs/02_augment.ipynb #661ff49b
 class ClippedCutout(A.ImageOnlyTransform):
     "Cover squares whose centres are anywhere in the picture; parts beyond the edge are lost (the paper's Cutout)."
     def __init__(self, holes, size, fill, p):
@@ -307,7 +307,7 @@ class ClippedCutout(A.ImageOnlyTransform):
             img[top:bottom, left:right] = self.fill
         return img
 
-# %% ../nbs/02_augment.ipynb #18638a73
+# %% ../nbs/02_augment.ipynb #4b0b7a96
 def _fill(operation, norm):
     "The fill of `operation` as three numbers on the scale it is used on."
     fill = operation["fill"]
@@ -332,7 +332,7 @@ def _pad_crop(o, norm, shape):
                        border_mode=borders[o["border"]], fill=_fill(o, norm), p=1.0)
     return A.Sequential([padded, transform("RandomCrop", height=shape[0], width=shape[1], p=1.0)], p=o["p"])
 
-# %% ../nbs/02_augment.ipynb #e8b5e2cc
+# %% ../nbs/02_augment.ipynb #bf624e27
 def _crop_resize(o, norm, shape):
     _refuse(o["size"] >= min(shape), "crop_resize", f"size={o['size']} is not smaller than the picture", "make it smaller")
     return A.Sequential([transform("RandomCrop", height=o["size"], width=o["size"], p=1.0),
@@ -356,7 +356,7 @@ _builders = {
         "ColorJitter", brightness=o["brightness"], contrast=o["contrast"], saturation=o["saturation"], hue=o["hue"], p=o["p"]),
 }
 
-# %% ../nbs/02_augment.ipynb #b6bf94e9
+# %% ../nbs/02_augment.ipynb #c7a71cfc
 def generators(
     seed: int,      # the run's seed
     epoch: int,     # epoch number
@@ -366,7 +366,7 @@ def generators(
     stream = np.random.default_rng([seed, epoch, position])
     return stream, random.Random(int(stream.integers(2**63)))
 
-# %% ../nbs/02_augment.ipynb #599ce9d6
+# %% ../nbs/02_augment.ipynb #fd79da3b
 def normalise(
     pictures,             # uint8 array (N, H, W, 3)
     norm: Normalisation,  # channel means and standard deviations
@@ -389,7 +389,7 @@ class Pipeline:
             [_builders[o.name](o, norm, self.shape) for o in policy if _is_after(o) == after] for after in (False, True))
         self.before, self.after = (A.Compose(steps) if steps else None for steps in (self.before, self.after))
 
-# %% ../nbs/02_augment.ipynb #6b1e8cf5
+# %% ../nbs/02_augment.ipynb #83551f1a
 @patch
 def pictures(self: Pipeline, images, positions, seed: int, epoch: int) -> np.ndarray:
     "The augmented pictures as bytes (N, H, W, 3), before normalisation."
@@ -419,7 +419,35 @@ def __call__(
             batch[k] = torch.from_numpy(changed).permute(2, 0, 1)
     return batch
 
-# %% ../nbs/02_augment.ipynb #7b06cb48
+# %% ../nbs/02_augment.ipynb #d0555bd1
+def set_seed(
+    seed: int,  # any whole number from 0
+):
+    "Seed Python's, NumPy's and PyTorch's generators."
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict:
+    "The states of Python's, NumPy's and PyTorch's generators (CUDA's only when it is in use)."
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    name, keys, *rest = np.random.get_state()
+    return dict(python=random.getstate(), numpy=(name, keys.astype(np.int64), *rest), torch=torch.get_rng_state(), cuda=cuda)
+
+# %% ../nbs/02_augment.ipynb #9243f568
+def restore_random_states(
+    states: dict,  # made by `random_states`
+):
+    "Set all generators to saved states."
+    random.setstate(states["python"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+# %% ../nbs/02_augment.ipynb #c7768e3a
 @patch
 def show(
     self: Policy,
@@ -443,7 +471,7 @@ def _augmented(a_policy, norm, shape, sample, positions, seed):
     "Pictures after `a_policy`, as floats 0..1, operations after normalisation included."
     return draw.denormalise(Pipeline(a_policy, norm, shape)(sample, positions, seed, 0), norm.mean, norm.std)
 
-# %% ../nbs/02_augment.ipynb #256305d5
+# %% ../nbs/02_augment.ipynb #196c3b1e
 class Batch(NamedTuple):
     "What a `Loader` yields."
     x: torch.Tensor      # float32 (N, 3, H, W), normalised
@@ -464,7 +492,7 @@ class _Draws(torch.utils.data.Dataset):
         x = self.pipeline(self.images.images[positions], positions, self.seed, epoch)
         return Batch(x, torch.from_numpy(self.images.labels[positions]), torch.from_numpy(positions))
 
-# %% ../nbs/02_augment.ipynb #8ee47e53
+# %% ../nbs/02_augment.ipynb #8d4378fe
 def _as_it_is(batch):
     return batch
 
@@ -497,7 +525,7 @@ class Loader:
     def __repr__(self):
         return f"Loader({self.images!r}, {len(self)} batches of {self.batch_size}, {self.policy!r})"
 
-# %% ../nbs/02_augment.ipynb #131e8b31
+# %% ../nbs/02_augment.ipynb #16dda9e9
 @patch
 def set_epoch(
     self: Loader,
@@ -518,7 +546,7 @@ def keys(self: Loader, epoch: int) -> list:
     parts = [order[k:k + self.batch_size] for k in range(0, len(order), self.batch_size)]
     return [[(epoch, int(p)) for p in part] for part in parts[:len(self)]]
 
-# %% ../nbs/02_augment.ipynb #952e2f02
+# %% ../nbs/02_augment.ipynb #f80d4c31
 @patch
 def __iter__(self: Loader):
     dataset, batches = _Draws(self.images, self.pipeline, self.seed), self.keys(self.epoch)[self.start:]
@@ -548,7 +576,7 @@ def _quiet_worker(number):
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
-# %% ../nbs/02_augment.ipynb #89980318
+# %% ../nbs/02_augment.ipynb #5487d951
 @patch
 def show(
     self: Loader,

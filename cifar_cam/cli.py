@@ -6,11 +6,12 @@
 __all__ = ['train_command', 'recipes_command', 'lr_find_command', 'evaluate_command', 'explain_command', 'report_command',
            'parser', 'main']
 
-# %% ../nbs/14_cli.ipynb #3bbf5452
+# %% ../nbs/14_cli.ipynb #61376187
 import argparse
 import json
 import math
 import sys
+import warnings
 from pathlib import Path
 
 from .checkpoint import load_run
@@ -18,13 +19,12 @@ from .data import load_data
 from .evaluate import predict
 from .gradcam import explain
 from .lr_finder import lr_find
-from .optim import optimizer
 from .recipes import prepare, recipe, recipes, run
 from .report import report
 from .show import save_figure
 from .trainer import precisions
 
-# %% ../nbs/14_cli.ipynb #7c12b3c9
+# %% ../nbs/14_cli.ipynb #25a02352
 def train_command(options) -> int:
     "Train by a recipe, then write the report."
     chosen = recipe(options.recipe)
@@ -39,7 +39,7 @@ def train_command(options) -> int:
           f"in {result.metrics['seconds']:.0f} s\nreport: {page}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #072a644c
+# %% ../nbs/14_cli.ipynb #eb12ab3a
 def recipes_command(options) -> int:
     "List the recipes, or print one."
     if options.name:
@@ -55,13 +55,13 @@ def lr_find_command(options) -> int:
     learner, *_ = prepare(chosen, options.data, seed=options.seed, device=options.device, precision=options.precision)
     settings = {**chosen.finder, **({"steps": options.steps} if options.steps else {})}
     curve = lr_find(learner.model, learner.train, learner.loss, learner.optimizer, autocast=precisions[learner.precision], **settings)
-    path = save_figure(curve.plot().figure, Path(options.out or "runs/lr-find")/"lr_find.png")
+    path = save_figure(curve.plot().figure, Path(options.out or "runs/lr-find")/"lr_find.png", close=True)
     for rule, rate in curve.suggestions().items():
         print(f"{rule:<12} {rate:.3g}")
     print(f"recommended  {curve.recommended or 'none: ' + curve.reason}\nfigure: {path}")
     return 0 if curve.recommended else 2
 
-# %% ../nbs/14_cli.ipynb #592beada
+# %% ../nbs/14_cli.ipynb #59023c11
 def _run_and_test_set(options):
     "The loaded run and the test set to use with it."
     loaded = load_run(options.run)
@@ -83,7 +83,7 @@ def evaluate_command(options) -> int:
     print(f"test accuracy {predictions.accuracy:.2%} ({low:.2%} to {high:.2%}), loss {predictions.loss:.4f}, {len(predictions):,} pictures")
     return 0
 
-# %% ../nbs/14_cli.ipynb #b0383e3f
+# %% ../nbs/14_cli.ipynb #c674ea7f
 def _targets(words):
     "Target words from the command line: predicted, true, a class, or a contrast written a-b or a,b."
     return tuple(tuple(w.split(",")) if "," in w else w for w in words)
@@ -97,11 +97,13 @@ def explain_command(options) -> int:
     if not len(chosen):
         print("the model makes no mistake on this set; nothing to explain")
         return 0
-    explanation = explain(loaded.model, test[chosen], layers=options.layers, targets=_targets(options.targets), method=options.method)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
+        explanation = explain(loaded.model, test[chosen], layers=options.layers, targets=_targets(options.targets), method=options.method)
     folder = Path(options.out or loaded.folder/"figures")
     for layer in explanation.layers:
         figure = explanation.plot_mistakes(grid=(math.ceil(len(chosen) / 5), 5), layer=layer)
-        print(f"figure: {save_figure(figure, folder/f'explain_{layer}.png')}")
+        print(f"figure: {save_figure(figure, folder/f'explain_{layer}.png', close=True)}")
     return 0
 
 
@@ -110,7 +112,7 @@ def report_command(options) -> int:
     print(f"report: {report(options.run, options.out)}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #ccabe7d3
+# %% ../nbs/14_cli.ipynb #57d725bb
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -130,7 +132,7 @@ def _training(command):
     command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
-# %% ../nbs/14_cli.ipynb #35018568
+# %% ../nbs/14_cli.ipynb #bc36eb50
 def _add_training_commands(commands):
     demo = commands.add_parser("demo", help="train on drawn shapes, offline, in about a minute, and write a report")
     _training(demo)
@@ -148,7 +150,7 @@ def _add_training_commands(commands):
     listing.add_argument("name", nargs="?", help="the recipe to print")
     listing.set_defaults(command=recipes_command)
 
-# %% ../nbs/14_cli.ipynb #94741bc0
+# %% ../nbs/14_cli.ipynb #fde6eaf8
 def _add_run_commands(commands):
     evaluate = commands.add_parser("evaluate", help="measure a run's model, class by class")
     explaining = commands.add_parser("explain", help="draw a run's mistakes with Grad-CAM")
@@ -163,7 +165,7 @@ def _add_run_commands(commands):
     explaining.add_argument("--targets", nargs="+", default=["predicted", "true"], help="predicted, true, a class, or a contrast a,b")
     explaining.add_argument("--method", default="gradcam", help="gradcam, gradcam++, hirescam, layercam, …")
 
-# %% ../nbs/14_cli.ipynb #4feab62e
+# %% ../nbs/14_cli.ipynb #3c6349dd
 def parser() -> argparse.ArgumentParser:
     "The command line's grammar."
     top = _Parser("cifar-cam", description="Train an image classifier on CIFAR-10 and see why it decides as it does.")

@@ -6,12 +6,11 @@
 __all__ = ['normalisations', 'picture_endings', 'cifar10_classes', 'Normalisation', 'normalisation', 'Images', 'shapes',
            'load_arrays', 'read_picture', 'image_folder', 'cifar10', 'cifar100', 'load_data']
 
-# %% ../nbs/01_data.ipynb #70af66e9
+# %% ../nbs/01_data.ipynb #de0fe78a
 import hashlib
 import io
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from fastcore.basics import patch
 from . import download as fetch
 from . import show as draw
 
-# %% ../nbs/01_data.ipynb #302dd750
+# %% ../nbs/01_data.ipynb #5e35201f
 @dataclass(frozen=True)
 class Normalisation:
     "Channel means and standard deviations of pictures scaled to 0..1; `name` says where they come from."
@@ -38,7 +37,7 @@ class Normalisation:
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}; a channel that never changes cannot be normalised")
 
-# %% ../nbs/01_data.ipynb #43e55a3a
+# %% ../nbs/01_data.ipynb #9a6a00aa
 normalisations = {n.name: n for n in (
     Normalisation((0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784), "cifar10"),
     Normalisation((0.49186864, 0.48265335, 0.44717798), (0.24697131, 0.24338901, 0.26159254), "cifar10-train+test"),
@@ -47,7 +46,7 @@ normalisations = {n.name: n for n in (
     Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "imagenet"),
 )}
 
-# %% ../nbs/01_data.ipynb #8a46607a
+# %% ../nbs/01_data.ipynb #18d14ede
 @patch
 def to_dict(self: Normalisation) -> dict:
     "The same as plain lists, ready for JSON."
@@ -67,7 +66,7 @@ def normalisation(
     raise ValueError(f"unknown normalisation {source!r}; choose one of {', '.join(normalisations)}, or measure your own "
                      "with images.statistics()")
 
-# %% ../nbs/01_data.ipynb #65c4dced
+# %% ../nbs/01_data.ipynb #0e03a5db
 def _checked_pictures(images):
     if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         found = f"{getattr(images, 'dtype', type(images).__name__)} of shape {getattr(images, 'shape', '?')}"
@@ -85,7 +84,7 @@ def _checked_labels(labels, count, classes):
                          f"(0 to {len(classes) - 1}); pass all class names or correct the labels")
     return labels.astype(np.int64)
 
-# %% ../nbs/01_data.ipynb #6fe46b91
+# %% ../nbs/01_data.ipynb #8ceafa4f
 class Images:
     "A set of labelled pictures of one size; raises ValueError when shapes, types or labels do not fit together."
     def __init__(
@@ -113,7 +112,7 @@ class Images:
         number, height, width = self.images.shape[:3]
         return f"Images({self.name or 'unnamed'}: {number:,} pictures of {height}×{width}, {len(self.classes)} classes)"
 
-# %% ../nbs/01_data.ipynb #f8c1edac
+# %% ../nbs/01_data.ipynb #e48ec08f
 @patch
 def __getitem__(self: Images, which):
     "`images[3]` is (picture, label); `images[2:9]`, `images[[4, 1]]`, `images[truths]` are `Images`."
@@ -123,7 +122,7 @@ def __getitem__(self: Images, which):
     masks = None if self.masks is None else self.masks[which]
     return Images(self.images[which], self.labels[which], self.classes, masks, self.name, self.note, self.origin[which])
 
-# %% ../nbs/01_data.ipynb #6e4e7f01
+# %% ../nbs/01_data.ipynb #95b63bdb
 def _polygon(corners):
     "A rule that holds inside the polygon with these corners (even-odd rule)."
     def inside(u, v):
@@ -143,22 +142,28 @@ def _regular(points, inner=None, start=math.pi / 2):
     return [(r * math.cos(start + 2 * math.pi * k / count), r * math.sin(start + 2 * math.pi * k / count))
             for k, r in enumerate(radius)]
 
-# %% ../nbs/01_data.ipynb #25773148
+# %% ../nbs/01_data.ipynb #36209090
+def _heart(u_squared, v):
+    "The inside of the heart (u² + v² − 1)³ < u² v³."
+    r = u_squared + v * v - 1
+    return r * r * r < u_squared * v * v * v
+
+
 _shape_rules = {
     "arrow": _polygon([(0, 1), (0.8, 0.1), (0.3, 0.1), (0.3, -1), (-0.3, -1), (-0.3, 0.1), (-0.8, 0.1)]),
     "bar": lambda u, v: (abs(u) < 1.05) & (abs(v) < 0.28),
     "crescent": lambda u, v: (u**2 + v**2 < 1) & ((u - 0.55)**2 + v**2 > 0.75),
     "cross": lambda u, v: np.minimum(abs(u), abs(v)) < 0.27,
     "disc": lambda u, v: u**2 + v**2 < 0.8,
-    "heart": lambda u, v: ((1.2 * u)**2 + (1.2 * v)**2 - 1)**3 < (1.2 * u)**2 * (1.2 * v)**3,
+    "heart": lambda u, v: _heart(1.44 * u * u, 1.2 * v),
     "ring": lambda u, v: abs(u**2 + v**2 - 0.65) < 0.35,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) < 0.78,
     "star": _polygon(_regular(5, inner=0.42)),
     "triangle": _polygon(_regular(3)),
 }
 
-# %% ../nbs/01_data.ipynb #1b8c3160
-def _coverage(label, turn, size, centre, pixels, samples=3):
+# %% ../nbs/01_data.ipynb #cf66a635
+def _coverage(label, turn, size, centre, pixels, samples=2):
     "Share of each pixel covered by the object, (pixels, pixels) in 0..1."
     axis = (np.arange(pixels * samples) + 0.5) / samples
     dx, dy = np.meshgrid(axis - centre[0], centre[1] - axis)
@@ -168,7 +173,7 @@ def _coverage(label, turn, size, centre, pixels, samples=3):
     inside = rule(u, v) & (np.maximum(abs(u), abs(v)) <= 1.1)
     return inside.reshape(pixels, samples, pixels, samples).mean(axis=(1, 3))
 
-# %% ../nbs/01_data.ipynb #e38f7a25
+# %% ../nbs/01_data.ipynb #53c8dece
 def _background(random, pixels):
     "A shaded, cluttered background, float (pixels, pixels, 3) in 0..1."
     y, x = np.mgrid[0:pixels, 0:pixels] / pixels
@@ -189,7 +194,7 @@ def _stroke(picture, random, x, y):
     hit = (abs(along) < random.uniform(0.05, 0.35)) & (abs(across) < random.uniform(0.012, 0.035))
     picture[hit] = random.uniform(0, 1, 3)
 
-# %% ../nbs/01_data.ipynb #69729196
+# %% ../nbs/01_data.ipynb #22868e43
 def _object_colour(random, surroundings, contrast=0.4):
     "A random colour at least `contrast` away from the mean colour of `surroundings`."
     while True:
@@ -210,7 +215,7 @@ def _draw_shape(random, label, pixels):
     picture = picture + random.normal(0, 0.03, picture.shape)
     return (255 * np.clip(picture, 0, 1)).round().astype(np.uint8), cover[..., 0] >= 0.5
 
-# %% ../nbs/01_data.ipynb #d1cf0fd8
+# %% ../nbs/01_data.ipynb #b0d71eaa
 def _shape_set(count, split, seed, pixels):
     drawn = [_draw_shape(np.random.default_rng([seed, split, k]), k % 10, pixels) for k in range(count)]
     pictures, masks = (np.stack(part) for part in zip(*drawn))
@@ -229,7 +234,7 @@ def shapes(
         raise ValueError(f"shapes needs at least 10 pictures in each set, one of each class; got train={train}, test={test}")
     return _shape_set(train, 0, seed, pixels), _shape_set(test, 1, seed, pixels)
 
-# %% ../nbs/01_data.ipynb #fa42ba18
+# %% ../nbs/01_data.ipynb #0c1647bc
 @patch
 def counts(self: Images) -> dict:
     "Number of pictures of each class, by class name."
@@ -250,7 +255,7 @@ def show(
     titles = [self.classes[self.labels[k]] for k in which]
     return draw.image_grid(self.images[which], titles, columns=columns, tile=0.75)
 
-# %% ../nbs/01_data.ipynb #aa887dff
+# %% ../nbs/01_data.ipynb #65c00c9d
 @patch
 def show_classes(
     self: Images,
@@ -266,7 +271,7 @@ def _repr_html_(self: Images):
     rows = [[name, number] for name, number in self.counts().items()]
     return draw.html_table(rows, ["class", "pictures"], caption=repr(self))
 
-# %% ../nbs/01_data.ipynb #27d4bd12
+# %% ../nbs/01_data.ipynb #e5880296
 @patch
 def statistics(
     self: Images,
@@ -284,7 +289,7 @@ def statistics(
     std = np.sqrt(squares.astype(float) / pixels / 255**2 - mean**2)
     return Normalisation(mean.round(8), std.round(8), "+".join(i.name or "measured" for i in (self, *others)))
 
-# %% ../nbs/01_data.ipynb #e54a4a75
+# %% ../nbs/01_data.ipynb #fbc968d3
 @patch
 def split(
     self: Images,
@@ -304,7 +309,7 @@ def split(
         aside[members[:number]] = True
     return self[~aside], self[aside]
 
-# %% ../nbs/01_data.ipynb #0cd2d993
+# %% ../nbs/01_data.ipynb #f24db137
 @patch
 def fingerprint(self: Images) -> str:
     "SHA-256 (hexadecimal) of pictures, labels and class names."
@@ -313,7 +318,7 @@ def fingerprint(self: Images) -> str:
     digest.update(np.ascontiguousarray(self.labels))
     return digest.hexdigest()
 
-# %% ../nbs/01_data.ipynb #7224fe53
+# %% ../nbs/01_data.ipynb #19f78df7
 _array_names = "x_train, y_train, x_test, y_test (and optionally classes, name, note)"
 
 
@@ -329,7 +334,7 @@ def _open_arrays(path):
         raise ValueError(f"{path} cannot be read as .npz arrays ({error}); save it anew with numpy.savez, "
                          "without Python objects in it") from error
 
-# %% ../nbs/01_data.ipynb #3bfc8bb9
+# %% ../nbs/01_data.ipynb #102d60fc
 def load_arrays(
     path,           # .npz file with x_train (N,H,W,3 uint8), y_train (N,), x_test, y_test
     classes=None,   # class names in label order; default: `classes` in the file, else the label numbers
@@ -345,7 +350,7 @@ def load_arrays(
     name, note = (str(arrays.get(key, default)) for key, default in (("name", Path(path).stem), ("note", "")))
     return tuple(Images(arrays["x_" + part], arrays["y_" + part], classes, name=name, note=note) for part in ("train", "test"))
 
-# %% ../nbs/01_data.ipynb #41c1f309
+# %% ../nbs/01_data.ipynb #0823ff01
 @patch
 def save(
     self: Images,
@@ -374,7 +379,7 @@ def load(
     return cls(arrays["images"], arrays["labels"], arrays["classes"], arrays.get("masks"), str(arrays.get("name", "")),
                str(arrays.get("note", "")), arrays.get("origin"))
 
-# %% ../nbs/01_data.ipynb #808ffc9c
+# %% ../nbs/01_data.ipynb #20fcfecb
 picture_endings = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 
 
@@ -396,7 +401,7 @@ def read_picture(
     except Exception as error:
         raise ValueError(f"cannot read the picture {file} ({error}); replace or remove it") from error
 
-# %% ../nbs/01_data.ipynb #ca9beb0f
+# %% ../nbs/01_data.ipynb #8b87ce3e
 def _class_folders(root):
     return {p.name: p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith(".")}
 
@@ -412,7 +417,7 @@ def _folder_images(folders, pixels, name):
         labels += [label] * len(files)
     return Images(np.stack(pictures), np.array(labels), folders, name=name)
 
-# %% ../nbs/01_data.ipynb #889efe40
+# %% ../nbs/01_data.ipynb #2a56aa96
 def image_folder(
     path,                          # folder with train/<class>/ and test/<class>/, or with <class>/ folders
     pixels: int = 32,              # height and width to bring every picture to
@@ -437,7 +442,7 @@ def image_folder(
         raise ValueError(f"{root}/train and {root}/test hold different classes: {sorted(set(folders) ^ set(tests))}; make them the same")
     return train, _folder_images(tests, pixels, root.name)
 
-# %% ../nbs/01_data.ipynb #579d8efb
+# %% ../nbs/01_data.ipynb #d77305e7
 cifar10_classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _archives = {
     "cifar10": dict(
@@ -456,7 +461,7 @@ _archives = {
               "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"]),
 }
 
-# %% ../nbs/01_data.ipynb #2967c856
+# %% ../nbs/01_data.ipynb #04e35b7a
 def _rows_to_pictures(rows):
     "Rows of 3,072 bytes, colour by colour, as uint8 pictures (N, 32, 32, 3)."
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
@@ -473,7 +478,7 @@ def _read_batches(read, layout, names, source):
         labels += list(batch[layout["labels"]])
     return np.concatenate(pictures), np.array(labels, np.int64)
 
-# %% ../nbs/01_data.ipynb #c6f6fc4e
+# %% ../nbs/01_data.ipynb #c2d2c33d
 def _read_cifar(read, kind, source, note=""):
     "Both sets of CIFAR-10 or CIFAR-100 through `read(name) -> bytes`."
     layout = _archives[kind]
@@ -488,7 +493,7 @@ def _from_archive(path, kind):
     members = fetch.archive_members(path, wanted, max_bytes=200_000_000)
     return _read_cifar(lambda name: members[f"{layout['folder']}/{name}"], kind, path)
 
-# %% ../nbs/01_data.ipynb #9076ee3e
+# %% ../nbs/01_data.ipynb #d80d8946
 def _cached(kind, folder):
     "The decoded sets kept in `folder`, or None when there are none or they changed on disk."
     path, seal = folder/f"{kind}.npz", folder/f"{kind}.sha256"
@@ -505,7 +510,7 @@ def _keep(kind, folder, sets):
     path = fetch.write_atomic(folder/f"{kind}.npz", buffer.getvalue())
     fetch.write_atomic(folder/f"{kind}.sha256", fetch.sha256_file(path).encode())
 
-# %% ../nbs/01_data.ipynb #7bd146c8
+# %% ../nbs/01_data.ipynb #a2fb6545
 def _cifar(kind, folder):
     layout = _archives[kind]
     folder = Path(folder) if folder else fetch.cache_dir()
@@ -530,7 +535,7 @@ def cifar100(
     "CIFAR-100, like `cifar10`; no SHA-256 of it is published, so its size and the format of every batch are checked."
     return _cifar("cifar100", folder)
 
-# %% ../nbs/01_data.ipynb #cf5844b3
+# %% ../nbs/01_data.ipynb #032f8f75
 def load_data(
     source,             # "shapes", "cifar10", "cifar100", an .npz file, a CIFAR archive or batch folder, or a folder of class folders
     seed: int = 0,      # for `shapes` and for splitting an undivided folder

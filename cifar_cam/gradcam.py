@@ -6,9 +6,8 @@
 __all__ = ['cam_methods', 'smallest_map', 'gradcam', 'hirescam', 'layercam', 'xgradcam', 'gradcam_plus_plus', 'methods',
            'cam_method', 'unwrap', 'find_layer', 'Capture', 'capture', 'default_layer', 'Explanation', 'explain']
 
-# %% ../nbs/09_gradcam.ipynb #d04d9b3b
+# %% ../nbs/09_gradcam.ipynb #f79886c4
 import difflib
-import math
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,9 @@ from fastcore.basics import patch
 from torch import nn
 
 from . import show as draw
-from .data import Normalisation
 from .data import normalisation as as_normalisation
 
-# %% ../nbs/09_gradcam.ipynb #12cd2971
+# %% ../nbs/09_gradcam.ipynb #ab979551
 def gradcam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
@@ -32,7 +30,7 @@ def gradcam(
     weights = G.mean((-2, -1), keepdim=True)
     return (weights * A).sum(-3)
 
-# %% ../nbs/09_gradcam.ipynb #105bd0df
+# %% ../nbs/09_gradcam.ipynb #dea72eb4
 def hirescam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
@@ -40,7 +38,7 @@ def hirescam(
     "HiResCAM: activations times gradients, place by place."
     return (G * A).sum(-3)
 
-# %% ../nbs/09_gradcam.ipynb #23eef8af
+# %% ../nbs/09_gradcam.ipynb #7af76b2b
 def layercam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
@@ -48,7 +46,7 @@ def layercam(
     "LayerCAM: activations times the positive part of the gradients, place by place."
     return (G.relu() * A).sum(-3)
 
-# %% ../nbs/09_gradcam.ipynb #eff4fcf0
+# %% ../nbs/09_gradcam.ipynb #2dd7f150
 def _divide(numerator, denominator):
     "The quotient, and zero where the denominator is zero."
     return torch.where(denominator == 0, 0, numerator / torch.where(denominator == 0, 1, denominator))
@@ -62,7 +60,7 @@ def xgradcam(
     weights = _divide((G * A).sum((-2, -1), keepdim=True), A.sum((-2, -1), keepdim=True))
     return (weights * A).sum(-3)
 
-# %% ../nbs/09_gradcam.ipynb #093f1b86
+# %% ../nbs/09_gradcam.ipynb #bcd8f71c
 def gradcam_plus_plus(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
@@ -72,7 +70,7 @@ def gradcam_plus_plus(
     weights = _divide(positive, 2 + positive * A.sum((-2, -1), keepdim=True)).sum((-2, -1), keepdim=True)
     return (weights * A).sum(-3)
 
-# %% ../nbs/09_gradcam.ipynb #ca3b991f
+# %% ../nbs/09_gradcam.ipynb #86d4d888
 cam_methods = {"gradcam": gradcam, "gradcam++": gradcam_plus_plus, "hirescam": hirescam, "layercam": layercam,
                "xgradcam": xgradcam}
 
@@ -95,7 +93,7 @@ def cam_method(
                          "or pass a function of (A, G)")
     return name, cam_methods[name]
 
-# %% ../nbs/09_gradcam.ipynb #cd9d3f8b
+# %% ../nbs/09_gradcam.ipynb #94afddb2
 def unwrap(
     model: nn.Module,  # possibly made by torch.compile, DataParallel or DistributedDataParallel
 ) -> nn.Module:        # the module inside
@@ -111,7 +109,7 @@ def unwrap(
                         "explain the module it was made from")
     return model
 
-# %% ../nbs/09_gradcam.ipynb #60d6e947
+# %% ../nbs/09_gradcam.ipynb #da1bd44f
 def _unknown_layer(model, layer):
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5) or [name for name, _ in model.named_children()]
@@ -125,7 +123,7 @@ def _child(module, part):
         part = list(children)[int(part)]
     return children.get(part)
 
-# %% ../nbs/09_gradcam.ipynb #94472ab3
+# %% ../nbs/09_gradcam.ipynb #b50a3aa5
 def find_layer(
     model: nn.Module,  # wrappers are seen through
     layer,             # a name such as "layer4.1.conv2" or "layer4.-1", or the module itself
@@ -148,7 +146,7 @@ def find_layer(
             raise _unknown_layer(model, layer)
     return layer, module
 
-# %% ../nbs/09_gradcam.ipynb #724c341c
+# %% ../nbs/09_gradcam.ipynb #1b4fe020
 @contextmanager
 def _undisturbed(model, x):
     "Evaluation mode, no gradients, nothing compiled; everything as before on the way out, errors included."
@@ -166,7 +164,7 @@ def _undisturbed(model, x):
             for module, mode in modes:
                 module.training = mode
 
-
+# %% ../nbs/09_gradcam.ipynb #25c50169
 @contextmanager
 def _uncompiled(model):
     "Run modules compiled in place, or inside the model, as they are written; hooks are lost otherwise."
@@ -176,7 +174,7 @@ def _uncompiled(model):
     with torch.compiler.set_stance("force_eager"):
         yield
 
-# %% ../nbs/09_gradcam.ipynb #8e7a6011
+# %% ../nbs/09_gradcam.ipynb #5eaf8acb
 def _listener(nodes, name):
     "A forward hook that stores a copy of the output in `nodes[name]`, as a place to differentiate at."
     def hook(module, inputs, output):
@@ -188,7 +186,7 @@ def _listener(nodes, name):
         return nodes[name].clone()
     return hook
 
-# %% ../nbs/09_gradcam.ipynb #d21f6f9c
+# %% ../nbs/09_gradcam.ipynb #be4b8827
 def _check_nodes(nodes, names):
     for name in names:
         node = nodes.get(name)
@@ -212,7 +210,7 @@ def _check_logits(logits, images):
         raise ValueError(f"the logits of {broken} of {images} images are NaN or infinite; check the model's weights")
     _refuse_probabilities(logits.detach().double())
 
-# %% ../nbs/09_gradcam.ipynb #9495219a
+# %% ../nbs/09_gradcam.ipynb #1217515d
 def _refuse_probabilities(outputs):
     near_one = lambda sums: bool(((sums - 1).abs() < 1e-4).all())
     if (outputs > 0).all() and near_one(outputs.sum(1)):
@@ -221,7 +219,7 @@ def _refuse_probabilities(outputs):
     if (outputs < 0).all() and near_one(outputs.exp().sum(1)):
         raise ValueError("the model returns log-probabilities, but logits are needed; remove the final log_softmax")
 
-# %% ../nbs/09_gradcam.ipynb #12a90c60
+# %% ../nbs/09_gradcam.ipynb #c344bf0b
 def _score_weights(targets, logits):
     "Weights (image, target, class) of the logits, from class ids, weights, or a function of the logits."
     targets = torch.as_tensor(targets(logits.detach()) if callable(targets) else targets, device=logits.device)
@@ -244,7 +242,7 @@ def _precise(tensor):
     "At least single precision: bfloat16 and float16 are widened."
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
-# %% ../nbs/09_gradcam.ipynb #54eec85b
+# %% ../nbs/09_gradcam.ipynb #c8393b99
 def _gradients(nodes, logits, weights):
     "Gradients (image, target, channel, height, width) of every target's score at every node."
     if not logits.requires_grad:
@@ -262,14 +260,14 @@ def _gradients(nodes, logits, weights):
             parts[name].append(_precise(gradient))
     return {name: torch.stack(part, 1) for name, part in parts.items()}
 
-# %% ../nbs/09_gradcam.ipynb #3d2faef3
+# %% ../nbs/09_gradcam.ipynb #8172dea7
 class Capture(NamedTuple):
     "Activations and gradients by layer name, and the logits; all detached."
     activations: dict     # layer -> (image, channel, height, width)
     gradients: dict       # layer -> (image, target, channel, height, width)
     logits: torch.Tensor  # (image, class)
 
-
+# %% ../nbs/09_gradcam.ipynb #d10100d6
 def capture(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,   # normalised float batch (N,3,H,W); moved to the model's device and type
@@ -297,7 +295,7 @@ def capture(
         activations = {name: _precise(node.detach()) for name, node in nodes.items()}
         return Capture(activations, gradients, _precise(logits.detach()))
 
-# %% ../nbs/09_gradcam.ipynb #b731aa00
+# %% ../nbs/09_gradcam.ipynb #51ae5667
 def _fitting_input(model, x):
     "The batch on the model's device, in its floating type; raises ValueError for a wrong shape, NaN or an empty batch."
     x = torch.as_tensor(x)
@@ -310,7 +308,7 @@ def _fitting_input(model, x):
     like = next((p for p in model.parameters() if p.is_floating_point()), x)
     return x.detach().to(like.device, like.dtype)
 
-# %% ../nbs/09_gradcam.ipynb #90ca0ccc
+# %% ../nbs/09_gradcam.ipynb #31296d35
 def _class_id(target, classes, count):
     "The id of a class given by id or name; raises ValueError for an unknown one."
     if isinstance(target, (int, np.integer)) and not isinstance(target, bool):
@@ -334,7 +332,7 @@ def _ids(target, logits, labels, classes):
         return labels.to(logits.device)
     return torch.full((len(logits),), _class_id(target, classes, logits.shape[1]), device=logits.device)
 
-# %% ../nbs/09_gradcam.ipynb #6ab7cb59
+# %% ../nbs/09_gradcam.ipynb #ecf63ccf
 def _resolve(targets, logits, labels, classes):
     "Class ids and the ids they are contrasted with, both (image, target); -1 stands for no contrast."
     plus, minus = [], []
@@ -353,7 +351,7 @@ def _weights_of(plus, minus, count):
     one_hot = nn.functional.one_hot
     return (one_hot(plus, count) - one_hot(minus.clamp(min=0), count) * (minus >= 0)[..., None]).float()
 
-# %% ../nbs/09_gradcam.ipynb #bf364710
+# %% ../nbs/09_gradcam.ipynb #68448cde
 smallest_map = 5
 _passes_on = (nn.Identity, nn.modules.dropout._DropoutNd)
 
@@ -376,14 +374,14 @@ def _map_sizes(model, x):
                 handle.remove()
     return sizes
 
-
+# %% ../nbs/09_gradcam.ipynb #f90d33f7
 def _inside_block(model, name, sizes):
     "Whether the module is part of a block that itself gives maps and is no plain Sequential."
     parts = name.split(".")
     outer = [".".join(parts[:k]) for k in range(1, len(parts))]
     return any(o in sizes and not isinstance(model.get_submodule(o), nn.Sequential) for o in outer)
 
-# %% ../nbs/09_gradcam.ipynb #170ec8e0
+# %% ../nbs/09_gradcam.ipynb #61238233
 def default_layer(
     model: nn.Module,  # maps (N,3,H,W) to logits
     x: torch.Tensor,   # normalised float batch; only its first image is used
@@ -397,7 +395,7 @@ def default_layer(
     name = ([n for n in large if not _inside_block(model, n, sizes)] or large)[-1]
     return name, sizes[name]
 
-# %% ../nbs/09_gradcam.ipynb #451c582b
+# %% ../nbs/09_gradcam.ipynb #711293e1
 @dataclass(eq=False, repr=False)
 class Explanation:
     "Evidence maps for each image, target and layer; made by `explain`, shows itself in a notebook."
@@ -434,7 +432,7 @@ class Explanation:
         sizes = ", ".join(f"{name} {m.shape[2]}×{m.shape[3]}" for name, m in self.raw.items())
         return f"Explanation({self.method}: {len(self)} images, targets {', '.join(self.target_names)}, layers {sizes})"
 
-# %% ../nbs/09_gradcam.ipynb #06e2b0ec
+# %% ../nbs/09_gradcam.ipynb #70856cbf
 @patch
 def _layer(self: Explanation, layer):
     "The name of a layer of this explanation; None stands for the last."
@@ -455,7 +453,7 @@ def _limits(self: Explanation, enlarged, scale):
     strongest = torch.where(contrast, enlarged.abs(), enlarged.clamp(min=0)).amax((-2, -1))
     return strongest.amax(1, keepdim=True).expand_as(strongest) if scale == "row" else strongest
 
-# %% ../nbs/09_gradcam.ipynb #31e20122
+# %% ../nbs/09_gradcam.ipynb #14bb83e0
 @patch
 def _enlarged(self: Explanation, layer, size):
     size = (size, size) if isinstance(size, int) else tuple(size)
@@ -477,7 +475,7 @@ def maps(
     shown = torch.where((self.against >= 0)[..., None, None], enlarged, enlarged.clamp(min=0))
     return shown / torch.where(limits > 0, limits, 1)
 
-# %% ../nbs/09_gradcam.ipynb #154a4fa7
+# %% ../nbs/09_gradcam.ipynb #30421247
 @patch
 def _class(self: Explanation, k):
     return self.classes[int(k)]
@@ -498,13 +496,13 @@ def rows(self: Explanation) -> list:
                                        highest=float(raw[i, t].max())))
     return table
 
-# %% ../nbs/09_gradcam.ipynb #8c53d5c6
+# %% ../nbs/09_gradcam.ipynb #57fad06c
 def _carried(model, name):
     "An attribute that travels with the model, outside or inside its wrappers."
     found = getattr(model, name, None)
     return getattr(unwrap(model), name, None) if found is None or isinstance(found, nn.Module) else found
 
-
+# %% ../nbs/09_gradcam.ipynb #471ac13e
 def _network_input(x, norm):
     "A normalised float batch, and the pictures (N,H,W,3) in 0..1 to draw."
     if isinstance(x, np.ndarray) or torch.is_tensor(x):
@@ -533,7 +531,7 @@ def _pictures_of(x, norm):
     low, high = float(values.min()), float(values.max())
     return draw.as_pictures((values - low) / ((high - low) or 1))
 
-# %% ../nbs/09_gradcam.ipynb #f0983e7f
+# %% ../nbs/09_gradcam.ipynb #166bbdb3
 def _checked_labels(labels, images):
     if labels is None:
         return None
@@ -555,7 +553,7 @@ def _checked_classes(classes, labels, count):
                          f"logits: 0 to {count - 1}; it was trained on other classes")
     return classes
 
-# %% ../nbs/09_gradcam.ipynb #64528901
+# %% ../nbs/09_gradcam.ipynb #9d1bd71d
 def _check_map_sizes(activations):
     small = []
     for name, maps in activations.items():
@@ -569,7 +567,7 @@ def _check_map_sizes(activations):
         warnings.warn(f"coarse maps at {', '.join(small)}: they can only say roughly where; "
                       "an earlier layer has finer ones", stacklevel=4)
 
-# %% ../nbs/09_gradcam.ipynb #efedc4ee
+# %% ../nbs/09_gradcam.ipynb #a3807194
 def _target_list(targets):
     "Targets as a list, and their names."
     targets = [targets] if isinstance(targets, (str, int, np.integer)) else list(targets)
@@ -593,7 +591,7 @@ def _in_parts(model, x, layers, targets, labels, classes, function, batch_size):
         maps = {name: function(A[name][:, None], G[name]).detach().cpu() for name in A}
         yield maps, *(ids.cpu() for ids in chosen["ids"]), logits.cpu()
 
-# %% ../nbs/09_gradcam.ipynb #068af3ac
+# %% ../nbs/09_gradcam.ipynb #ceb97e6b
 def explain(
     model: nn.Module,                 # maps (N,3,H,W) to logits (N,K)
     x,                                # normalised float batch (N,3,H,W), raw uint8 images (N,H,W,3), or `Images`
@@ -630,7 +628,7 @@ def explain(
 def _first_known(*values):
     return next((value for value in values if value is not None), None)
 
-# %% ../nbs/09_gradcam.ipynb #9de5df30
+# %% ../nbs/09_gradcam.ipynb #da3b16fa
 _scale_words = {"row": "one colour scale for each picture, full red is its strongest evidence",
                 "image": "each map has its own colour scale, strengths cannot be compared"}
 
@@ -650,7 +648,7 @@ def _figure_note(self: Explanation, layer, scale):
     stretched = "; colours of the pictures are stretched" if "stretched" in self.note else ""
     return f"{where} · {_scale_words[scale]}{signed}{stretched}"
 
-
+# %% ../nbs/09_gradcam.ipynb #5318576d
 @patch
 def _title(self: Explanation, i, t):
     "Class and probability of target t of image i; both classes for a contrast."
@@ -659,7 +657,7 @@ def _title(self: Explanation, i, t):
         return f"{self._class(k)} − {self._class(against)}"
     return f"{self._class(k)} {self.probabilities[i, k]:.2f}"
 
-# %% ../nbs/09_gradcam.ipynb #e0d5d929
+# %% ../nbs/09_gradcam.ipynb #2907b6ac
 @patch
 def _cells(self: Explanation, layer, scale):
     "A function (kind, image, target) -> function that draws this heat map or overlay on Axes."
@@ -676,14 +674,14 @@ def _cells(self: Explanation, layer, scale):
         return lambda ax: draw.show_overlay(self.pictures[i], map, ax, limit, signed, grey=0.8)
     return cell
 
-# %% ../nbs/09_gradcam.ipynb #a24a2a0d
+# %% ../nbs/09_gradcam.ipynb #51fe7c23
 @patch
 def plot(
     self: Explanation,
     count: int = 6,       # how many pictures, from the first on
     layer: str = None,    # None takes the last of `layers`
     scale: str = "row",   # "row" compares the targets of a picture, "image" shows each map at full strength
-    tile: float = 1.0,    # width of a tile in inches
+    tile: float = 0.96,   # width of a tile in inches
 ):  # matplotlib Figure
     "One row for each picture: original, then heat map and overlay for each target."
     layer, images = self._layer(layer), range(min(count, len(self)))
@@ -701,13 +699,32 @@ def plot(
 def _true_title(self: Explanation, i):
     return "" if self.labels is None else self._class(self.labels[i])
 
-# %% ../nbs/09_gradcam.ipynb #5429fc5c
+# %% ../nbs/09_gradcam.ipynb #ee704ef6
+@patch
+def _repr_html_(self: Explanation):
+    text = draw.html.escape(repr(self) + (f". Note: {self.note}" if self.note else ""))
+    if self.pictures is None:
+        return f"<p>{text}</p>"
+    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
+    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
+
+
+@patch
+def save(
+    self: Explanation,
+    path,       # where to; must end in .png
+    **options,  # passed to `plot`: count, layer, scale, tile
+):  # the path
+    "Write the figure of `plot` as a PNG file and return its path."
+    return draw.save_figure(self.plot(**options), path, close=True)
+
+# %% ../nbs/09_gradcam.ipynb #c838644d
 @patch
 def plot_layers(
     self: Explanation,
     count: int = 6,        # how many pictures, from the first on
     target=0,              # position or name of the target
-    tile: float = 1.0,     # width of a tile in inches
+    tile: float = 0.96,    # width of a tile in inches
 ):  # matplotlib Figure
     "A matrix of overlays: a row for each picture, a column for each layer; raises ValueError for an unknown target."
     names = list(self.target_names)
@@ -720,7 +737,7 @@ def plot_layers(
     note = f"target: {names[t]} · {self._figure_note(None, 'image')}"
     return draw.image_table(cells, [self._title(i, t) for i in images], heads, tile=tile, note=note)
 
-# %% ../nbs/09_gradcam.ipynb #47007b7f
+# %% ../nbs/09_gradcam.ipynb #cfb9194e
 @patch
 def mistakes(self: Explanation) -> np.ndarray:
     "Positions of the wrongly classified pictures; raises ValueError when labels are not known."
@@ -728,14 +745,14 @@ def mistakes(self: Explanation) -> np.ndarray:
         raise ValueError("mistakes need labels; pass labels=... to explain")
     return np.flatnonzero((self.predicted != self.labels).numpy())
 
-
+# %% ../nbs/09_gradcam.ipynb #67efed6e
 @patch
 def plot_mistakes(
     self: Explanation,
     grid=(2, 5),          # rows and columns of pictures: (2, 5), (4, 5), (5, 5), …
     layer: str = None,    # None takes the last of `layers`
     scale: str = "row",   # "row" compares the targets of a picture, "image" shows each map at full strength
-    tile: float = 1.0,    # width of a tile in inches
+    tile: float = 0.96,   # width of a tile in inches
 ):  # matplotlib Figure
     "Wrong pictures, each above its overlays for every target; raises ValueError when there is none."
     layer, wrong, (rows, columns) = self._layer(layer), self.mistakes(), grid
@@ -754,22 +771,3 @@ def plot_mistakes(
     colors = [["crimson" if name == "predicted" else "black"] * columns for name in names]
     return draw.image_table(cells, names, cell_titles=titles, title_colors=colors, tile=tile,
                             note=self._figure_note(layer, scale))
-
-# %% ../nbs/09_gradcam.ipynb #f76686a8
-@patch
-def _repr_html_(self: Explanation):
-    text = draw.html.escape(repr(self) + (f". Note: {self.note}" if self.note else ""))
-    if self.pictures is None:
-        return f"<p>{text}</p>"
-    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
-    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
-
-
-@patch
-def save(
-    self: Explanation,
-    path,       # where to; must end in .png
-    **options,  # passed to `plot`: count, layer, scale, tile
-):  # the path
-    "Write the figure of `plot` as a PNG file and return its path."
-    return draw.save_figure(self.plot(**options), path, close=True)

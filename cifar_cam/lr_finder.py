@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['smooth', 'LRCurve', 'lr_find']
 
-# %% ../nbs/05_lr_finder.ipynb #9db07654
+# %% ../nbs/05_lr_finder.ipynb #03850882
 import copy
 import math
 from contextlib import nullcontext
@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 
 from . import show as draw
-from .checkpoint import random_states, restore_random_states
+from .augment import random_states, restore_random_states
 
-# %% ../nbs/05_lr_finder.ipynb #fcbbe31f
+# %% ../nbs/05_lr_finder.ipynb #464901a2
 def _average(losses, beta):
     "Exponential moving average, corrected for its start."
     average, out = 0.0, []
@@ -36,7 +36,7 @@ def smooth(
     "The mean of an exponential average forwards and one backwards: smooth, without lag."
     return (_average(losses, beta) + _average(losses[::-1], beta)[::-1]) / 2
 
-# %% ../nbs/05_lr_finder.ipynb #a52cf5cd
+# %% ../nbs/05_lr_finder.ipynb #5bd0f313
 @dataclass(frozen=True)
 class LRCurve:
     "A learning-rate sweep: rates, raw and smoothed losses, why it ended, and what each rule reads from it."
@@ -50,7 +50,7 @@ class LRCurve:
         return dict(lrs=list(self.lrs), losses=list(self.losses), smoothed=list(self.smoothed), stopped=self.stopped,
                     suggestions=self.suggestions(), recommended=self.recommended, diverged=self.diverged)
 
-# %% ../nbs/05_lr_finder.ipynb #a2af7506
+# %% ../nbs/05_lr_finder.ipynb #0e2af58c
 def _descent(curve):
     "Logarithms of the rates and smoothed losses from the start to the lowest point."
     lowest = int(np.argmin(curve.smoothed))
@@ -75,7 +75,7 @@ def steep(self: LRCurve) -> float:
     logs, pace = _pace(self)
     return float(np.exp(logs[int(np.argmin(pace))])) if len(pace) else math.nan
 
-# %% ../nbs/05_lr_finder.ipynb #b7cbdd7e
+# %% ../nbs/05_lr_finder.ipynb #958595b0
 def _longest_fall(losses):
     "Positions of the longest falling subsequence (first of several)."
     length, before = [1] * len(losses), [-1] * len(losses)
@@ -103,7 +103,7 @@ def slide(self: LRCurve) -> float:
     logs, pace = _pace(self)
     return float(np.exp(logs[np.flatnonzero(pace <= 0.2 * pace.min())[-1]])) if len(pace) else math.nan
 
-# %% ../nbs/05_lr_finder.ipynb #08f83829
+# %% ../nbs/05_lr_finder.ipynb #d27aa6da
 @patch(as_prop=True)
 def diverged(self: LRCurve):
     "The first rate past the lowest point whose smoothed loss is 1.25 times the lowest, or None."
@@ -111,7 +111,7 @@ def diverged(self: LRCurve):
     above = [lr for lr, loss in zip(self.lrs[lowest:], self.smoothed[lowest:]) if loss > 1.25 * self.smoothed[lowest]]
     return above[0] if above else self.lrs[-1] if self.stopped == "not finite" else None
 
-# %% ../nbs/05_lr_finder.ipynb #d84afa85
+# %% ../nbs/05_lr_finder.ipynb #e91629f4
 def _refusal(curve):
     "Why this curve cannot carry a recommendation, or None."
     lowest = int(np.argmin(curve.smoothed))
@@ -140,7 +140,7 @@ def suggestions(self: LRCurve) -> dict:
     "Each rule's rate by name."
     return {rule: getattr(self, rule) for rule in ("minimum", "valley", "steep", "slide")}
 
-# %% ../nbs/05_lr_finder.ipynb #3e970626
+# %% ../nbs/05_lr_finder.ipynb #cbc18e95
 def _batches(loader, steps):
     "`steps` batches, starting over when the loader ends."
     done = 0
@@ -157,7 +157,7 @@ def _batches(loader, steps):
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
-# %% ../nbs/05_lr_finder.ipynb #907f0751
+# %% ../nbs/05_lr_finder.ipynb #075cdb55
 def lr_find(
     model: torch.nn.Module,               # the network; it is copied, not trained
     loader,                               # batches (x, y) or (x, y, index)
@@ -184,7 +184,7 @@ def lr_find(
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(*place)
 
-# %% ../nbs/05_lr_finder.ipynb #9a1f3daf
+# %% ../nbs/05_lr_finder.ipynb #cae698c7
 def _sweep(model, loader, loss_function, optimizer, rates, beta, stop_at, autocast):
     "Train the copies, one batch at each rate; returns the curve."
     device, losses, stopped = next(model.parameters()).device, [], "end"
@@ -211,7 +211,7 @@ def _sweep(model, loader, loss_function, optimizer, rates, beta, stop_at, autoca
         raise ValueError("the very first loss is not finite; look at the pictures and labels, or start at a smaller rate (lr_min)")
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped)
 
-# %% ../nbs/05_lr_finder.ipynb #af244055
+# %% ../nbs/05_lr_finder.ipynb #3f188666
 @patch
 def plot(
     self: LRCurve,

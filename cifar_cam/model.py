@@ -6,17 +6,16 @@
 __all__ = ['norms', 'model_makers', 'make_norm', 'conv', 'BasicBlock', 'Bottleneck', 'ResNet', 'Residual', 'ConvBlock',
            'CustomResNet', 'models', 'create_model', 'parameter_count', 'ModelSummary', 'summary']
 
-# %% ../nbs/03_model.ipynb #eb90fb02
+# %% ../nbs/03_model.ipynb #7c139109
 import inspect
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from fastcore.basics import patch
 
 from . import show as draw
 
-# %% ../nbs/03_model.ipynb #8641e70a
+# %% ../nbs/03_model.ipynb #7d3406bc
 norms = {"batch": nn.BatchNorm2d, "group": lambda channels: nn.GroupNorm(1, channels)}
 
 
@@ -40,7 +39,7 @@ def conv(
     "A convolution padded so that stride 1 keeps the size."
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
 
-# %% ../nbs/03_model.ipynb #f2c33eb5
+# %% ../nbs/03_model.ipynb #60378896
 class BasicBlock(nn.Module):
     "Two 3×3 convolutions and a shortcut (ResNet-18 and -34)."
     expansion = 1
@@ -62,7 +61,7 @@ def _shortcut(inputs, outputs, stride, norm):
         return nn.Identity()
     return nn.Sequential(conv(inputs, outputs, 1, stride), make_norm(outputs, norm))
 
-# %% ../nbs/03_model.ipynb #44746a18
+# %% ../nbs/03_model.ipynb #7148713d
 class Bottleneck(nn.Module):
     "1×1, 3×3 and 1×1 convolutions and a shortcut (ResNet-50 and deeper)."
     expansion = 4
@@ -80,7 +79,7 @@ class Bottleneck(nn.Module):
         y = self.relu(self.bn2(self.conv2(y)))
         return self.relu(self.bn3(self.conv3(y)) + self.shortcut(x))
 
-# %% ../nbs/03_model.ipynb #2a1b71e4
+# %% ../nbs/03_model.ipynb #c81e478e
 class ResNet(nn.Module):
     "A ResNet with the CIFAR stem; stages are `layer1` to `layer4`, the classifier is `linear`."
     def __init__(
@@ -111,7 +110,7 @@ class ResNet(nn.Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(self.pool(x).flatten(1))
 
-# %% ../nbs/03_model.ipynb #546f6417
+# %% ../nbs/03_model.ipynb #55fced68
 class Residual(nn.Module):
     "x + F(x), where F is conv – norm – ReLU twice; `skip` 'double' gives 2x + F(x), 'outer' x + ReLU(x + F(x))."
     def __init__(self, maps, skip="single", **options):
@@ -127,7 +126,7 @@ class Residual(nn.Module):
             return y
         return x + (y if self.skip == "double" else torch.relu(y))
 
-# %% ../nbs/03_model.ipynb #8a29bbac
+# %% ../nbs/03_model.ipynb #34c9fd4d
 class ConvBlock(nn.Module):
     "conv – (max-pool) – norm – ReLU; with `relu_first` the ReLU comes before the norm."
     def __init__(self, inputs, outputs, pool=2, bias=False, norm="batch", relu_first=False):
@@ -140,7 +139,7 @@ class ConvBlock(nn.Module):
         x = self.pool(self.conv(x))
         return self.norm(self.relu(x)) if self.relu_first else self.relu(self.norm(x))
 
-# %% ../nbs/03_model.ipynb #45b84c9e
+# %% ../nbs/03_model.ipynb #03d2f663
 class CustomResNet(nn.Module):
     "The course's custom ResNet; stages are `prep`, `layer1`, `layer2`, `layer3`, the classifier is `linear`."
     def __init__(
@@ -183,7 +182,7 @@ def _check_choices(**choices):
         if value not in allowed:
             raise ValueError(f"unknown {option} {value!r}; choose one of {', '.join(allowed)}")
 
-# %% ../nbs/03_model.ipynb #18c99ad7
+# %% ../nbs/03_model.ipynb #a3ad974c
 def _resnet(block, counts):
     def make(num_classes=10, width=64, last_stride=2, norm="batch"):
         return ResNet(block, counts, num_classes, width, last_stride, norm)
@@ -201,7 +200,7 @@ def models() -> list:
     "The names `create_model` knows."
     return list(model_makers)
 
-# %% ../nbs/03_model.ipynb #8e926e9b
+# %% ../nbs/03_model.ipynb #1ff257b6
 def create_model(
     name: str,              # one of `models()`
     num_classes: int = 10,  # number of logits, at least 2
@@ -220,14 +219,14 @@ def create_model(
     model.made_by = dict(name=name, num_classes=num_classes, **options)
     return model
 
-# %% ../nbs/03_model.ipynb #46886ccb
+# %% ../nbs/03_model.ipynb #008abebc
 def parameter_count(
     model: nn.Module,  # any network
 ) -> int:
     "Number of trainable and frozen parameters."
     return sum(p.numel() for p in model.parameters())
 
-# %% ../nbs/03_model.ipynb #4b16ea7a
+# %% ../nbs/03_model.ipynb #2eedc215
 @dataclass(frozen=True)
 class ModelSummary:
     "Rows of (layer, kind, output shape, parameters) and totals; shows itself as a table."
@@ -248,7 +247,7 @@ class ModelSummary:
         rows = [[name, kind, "×".join(map(str, shape)), f"{count:,}"] for name, kind, shape, count in self.rows]
         return draw.html_table(rows, ["layer", "kind", "output", "parameters"], caption=self.totals())
 
-# %% ../nbs/03_model.ipynb #1477dc9c
+# %% ../nbs/03_model.ipynb #7dacca02
 def summary(
     model: nn.Module,  # a network for (N, 3, size, size)
     size: int = 32,    # height and width of the pictures

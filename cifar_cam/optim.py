@@ -6,7 +6,7 @@
 __all__ = ['schedules', 'optimizers', 'Schedule', 'constant', 'one_cycle', 'multi_step', 'cyclic', 'schedule', 'parameter_groups',
            'sgd', 'adam', 'optimizer', 'l1_penalty']
 
-# %% ../nbs/04_optim.ipynb #f772568a
+# %% ../nbs/04_optim.ipynb #063b8db8
 import math
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 
-# %% ../nbs/04_optim.ipynb #30961eb6
+# %% ../nbs/04_optim.ipynb #065a4d04
 @dataclass(frozen=True)
 class Schedule:
     "`schedule(step)` is the learning rate of that step, `schedule.momentum(step)` its momentum or None."
@@ -40,7 +40,7 @@ class Schedule:
         return (f"Schedule({self.name}: {self.steps:,} steps, {self.steps / self.steps_per_epoch:g} epochs, "
                 f"first rate {rates[0]:.3g}, highest {rates[1]:.3g}, last {rates[2]:.3g})")
 
-# %% ../nbs/04_optim.ipynb #30e0f417
+# %% ../nbs/04_optim.ipynb #cd4229f8
 def _check_length(epochs, steps_per_epoch):
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(f"a schedule needs at least one epoch of one step, got {epochs} epochs of {steps_per_epoch} steps")
@@ -55,7 +55,7 @@ def constant(
     _check_length(epochs, steps_per_epoch)
     return Schedule("constant", epochs * steps_per_epoch, steps_per_epoch, lambda step: lr)
 
-# %% ../nbs/04_optim.ipynb #97e199c9
+# %% ../nbs/04_optim.ipynb #f7079ae1
 _shapes = {"linear": lambda t: t, "cos": lambda t: (1 - math.cos(math.pi * t)) / 2}
 
 
@@ -68,7 +68,7 @@ def _piecewise(points, shape):
         return points[-1][1]
     return value
 
-# %% ../nbs/04_optim.ipynb #1252de65
+# %% ../nbs/04_optim.ipynb #0e838e79
 def one_cycle(
     lr_max: float,                     # highest learning rate
     epochs: int,                       # length in epochs
@@ -95,7 +95,7 @@ def one_cycle(
     cycle = _piecewise([(0, high), (peak, low), (turn, high), (last + 1, high)], _shapes[shape]) if momentum else None
     return Schedule("one-cycle", last + 1, steps_per_epoch, _piecewise(points, _shapes[shape]), cycle)
 
-# %% ../nbs/04_optim.ipynb #53d033a8
+# %% ../nbs/04_optim.ipynb #050e0424
 @patch
 def plot(
     self: Schedule,
@@ -106,7 +106,7 @@ def plot(
     return draw.curves({self.name: [self.rate(s) for s in steps]}, ax=ax, x=[s / self.steps_per_epoch for s in steps],
                        xlabel="epoch", ylabel="learning rate")
 
-# %% ../nbs/04_optim.ipynb #9e75a5b5
+# %% ../nbs/04_optim.ipynb #5441f395
 def multi_step(
     lr: float,             # first learning rate
     epochs: int,           # length in epochs
@@ -119,7 +119,7 @@ def multi_step(
     return Schedule("multi-step", epochs * steps_per_epoch, steps_per_epoch,
                     lambda step: lr * gamma ** sum(step // steps_per_epoch >= m for m in milestones))
 
-# %% ../nbs/04_optim.ipynb #47e00400
+# %% ../nbs/04_optim.ipynb #00c83636
 def cyclic(
     lr_min: float,              # lowest rate
     lr_max: float,              # highest rate of the first cycle
@@ -141,7 +141,7 @@ def cyclic(
         return lr_min + (lr_max - lr_min) * height * decay ** cycle
     return Schedule("cyclic", epochs * steps_per_epoch, steps_per_epoch, rate)
 
-# %% ../nbs/04_optim.ipynb #5bb39de0
+# %% ../nbs/04_optim.ipynb #797771af
 schedules = {"constant": constant, "one_cycle": one_cycle, "multi_step": multi_step, "cyclic": cyclic}
 
 
@@ -160,7 +160,7 @@ def schedule(
     except TypeError as problem:
         raise ValueError(f"schedule {name}: {problem}") from problem
 
-# %% ../nbs/04_optim.ipynb #118dd61c
+# %% ../nbs/04_optim.ipynb #251f02ab
 def parameter_groups(
     model: torch.nn.Module,   # the network
     weight_decay: float,      # decay of the filters and matrices
@@ -176,7 +176,7 @@ def parameter_groups(
               dict(params=[p for p in trainable if p.ndim <= 1], weight_decay=0.0)]
     return [g for g in groups if g["params"]]
 
-# %% ../nbs/04_optim.ipynb #ff2a84ad
+# %% ../nbs/04_optim.ipynb #f5a32762
 def sgd(
     model: torch.nn.Module,     # the network
     lr: float = 0.1,            # learning rate; a schedule overrides it
@@ -199,7 +199,7 @@ def adam(
     "Adam with decoupled weight decay ([Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101))."
     return torch.optim.AdamW(parameter_groups(model, weight_decay, decay_all), lr=lr, betas=tuple(betas))
 
-# %% ../nbs/04_optim.ipynb #10dd93e9
+# %% ../nbs/04_optim.ipynb #56d6cdd7
 optimizers = {"sgd": sgd, "adam": adam}
 
 
@@ -217,7 +217,7 @@ def optimizer(
     except TypeError as problem:
         raise ValueError(f"optimizer {name}: {problem}") from problem
 
-# %% ../nbs/04_optim.ipynb #29c5b02e
+# %% ../nbs/04_optim.ipynb #21b0e712
 def l1_penalty(
     model: torch.nn.Module,  # the network
 ) -> torch.Tensor:           # scalar

@@ -6,8 +6,7 @@
 __all__ = ['precisions', 'pick_device', 'fastest_precision', 'Learner', 'evaluating', 'Interrupt', 'in_notebook', 'Progress',
            'epoch_line']
 
-# %% ../nbs/07_trainer.ipynb #d5e39bcf
-import copy
+# %% ../nbs/07_trainer.ipynb #bfe117e5
 import math
 import signal
 import sys
@@ -15,17 +14,16 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from . import show as draw
-from .checkpoint import Checkpoints, History, random_states, restore_random_states
+from .augment import random_states, restore_random_states
+from .checkpoint import Checkpoints, History
 from .optim import Schedule, constant, l1_penalty, one_cycle, sgd
 
-# %% ../nbs/07_trainer.ipynb #7b39f33d
+# %% ../nbs/07_trainer.ipynb #1a1daf77
 def pick_device(
     device: str = "auto",  # "auto", "cpu", "cuda", "cuda:1", "mps"
 ) -> torch.device:
@@ -38,7 +36,7 @@ def pick_device(
     except (RuntimeError, AssertionError) as problem:
         raise ValueError(f"device {device!r} is not available ({str(problem).splitlines()[0]}); use auto or cpu") from problem
 
-# %% ../nbs/07_trainer.ipynb #2c7d17c6
+# %% ../nbs/07_trainer.ipynb #e4243f18
 precisions = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -56,7 +54,7 @@ def _step_seconds(device, dtype, rounds):
             torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
-# %% ../nbs/07_trainer.ipynb #6cbad8ee
+# %% ../nbs/07_trainer.ipynb #7f1af1ac
 @lru_cache
 def fastest_precision(
     device: torch.device,  # where the training will run
@@ -71,7 +69,7 @@ def fastest_precision(
         seconds = {name: min(_step_seconds(device, precisions[name], rounds) for _ in range(3)) for name in ("float32", half)}
     return half if seconds[half] < 0.83 * seconds["float32"] else "float32"
 
-# %% ../nbs/07_trainer.ipynb #22421ea0
+# %% ../nbs/07_trainer.ipynb #a7f43f04
 class Learner:
     "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`."
     def __init__(
@@ -110,7 +108,7 @@ class Learner:
     def __repr__(self):
         return f"Learner({type(self.model).__name__} on {self.device}, {self.precision}, {len(self.history)} epochs trained)"
 
-# %% ../nbs/07_trainer.ipynb #a9015cd0
+# %% ../nbs/07_trainer.ipynb #23137188
 @patch
 def _autocast(self: Learner):
     dtype = precisions[self.precision]
@@ -144,7 +142,7 @@ def _step(self: Learner, batch, step, plan):
     with torch.no_grad():
         return F.cross_entropy(logits, y, reduction="sum"), (logits.argmax(1) == y).sum(), len(y)
 
-# %% ../nbs/07_trainer.ipynb #a89c27d3
+# %% ../nbs/07_trainer.ipynb #91722b5e
 @patch
 def _set_rate(self: Learner, plan, step):
     "Give every parameter group its share of the scheduled rate; returns the rate."
@@ -165,7 +163,7 @@ def _refuse_loss(self: Learner, total, step, rate, batch, buffers):
     raise FloatingPointError(f"the loss became {total.item()} at step {step}, learning rate {rate:.3g}{where}. The weights are those before "
                              "this step. Lower the learning rate (see lr_find), or look at these pictures for wrong values")
 
-# %% ../nbs/07_trainer.ipynb #47ff9e2b
+# %% ../nbs/07_trainer.ipynb #800c9026
 @contextmanager
 def evaluating(
     model: torch.nn.Module,  # any network
@@ -202,7 +200,7 @@ def evaluate(
     loss, correct = (total / count).tolist()
     return dict(loss=loss, accuracy=correct)
 
-# %% ../nbs/07_trainer.ipynb #bc312999
+# %% ../nbs/07_trainer.ipynb #2103fa06
 class Interrupt:
     "Inside this context SIGINT and SIGTERM set `.pressed`; a second one raises KeyboardInterrupt."
     def __init__(self):
@@ -223,7 +221,7 @@ class Interrupt:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/07_trainer.ipynb #f629d1fd
+# %% ../nbs/07_trainer.ipynb #19db288a
 def in_notebook() -> bool:
     "Whether output goes to a notebook cell (Jupyter, VS Code, Colab)."
     try:
@@ -255,7 +253,7 @@ class Progress:
             self._close_bar()
             print(epoch_line(row, self.epochs), flush=True)
 
-# %% ../nbs/07_trainer.ipynb #cc7862cc
+# %% ../nbs/07_trainer.ipynb #a30b7010
 def epoch_line(
     row: dict,    # a row of a `History`
     epochs: int,  # how many there will be
@@ -293,7 +291,7 @@ def _close_bar(self: Progress):
         self.bar.close()
         self.bar = None
 
-# %% ../nbs/07_trainer.ipynb #5617ceab
+# %% ../nbs/07_trainer.ipynb #87559def
 @patch
 def _state(self: Learner, position, plan):
     return dict(position=position, plan=_plan_identity(plan), epochs_before=self.epochs_before, history=[dict(r) for r in self.history],
@@ -319,7 +317,7 @@ def _restore(self: Learner, state):
     self.history[:] = state["history"]
     self.epochs_before, self._best = state["epochs_before"], state["best"]
 
-# %% ../nbs/07_trainer.ipynb #c6355b8b
+# %% ../nbs/07_trainer.ipynb #8315185e
 @patch
 def fit(
     self: Learner,
@@ -345,7 +343,7 @@ def fit(
         self.model.load_state_dict(self._best["model"])
     return self.history
 
-# %% ../nbs/07_trainer.ipynb #cdc53ca6
+# %% ../nbs/07_trainer.ipynb #f1c3a94d
 @patch
 def _continue(self: Learner, saved, plan, position):
     "Go on from a saved state of the same plan; a finished run of an earlier `fit` is a start for the next."
@@ -367,7 +365,7 @@ def fit_one_cycle(
     "Train with the one-cycle schedule; returns the history."
     return self.fit(epochs, one_cycle(lr_max, epochs, len(self.train), peak_epoch, **options))
 
-# %% ../nbs/07_trainer.ipynb #ea02588b
+# %% ../nbs/07_trainer.ipynb #5ef16a62
 @patch
 def _epoch(self: Learner, position, plan, progress, interrupt):
     epoch, batches, start = self.epochs_before + position["epoch"], len(self.train), time.perf_counter()
@@ -389,7 +387,7 @@ def _epoch(self: Learner, position, plan, progress, interrupt):
             return position
     return self._finish_epoch(position, plan, progress, interrupt, earlier, start)
 
-# %% ../nbs/07_trainer.ipynb #8c496d08
+# %% ../nbs/07_trainer.ipynb #b1a4f83b
 @patch
 def _finish_epoch(self: Learner, position, plan, progress, interrupt, earlier, start):
     "Measure, record and save a trained epoch; returns the position of the next."
@@ -419,7 +417,7 @@ def _remember_best(self: Learner, row):
         weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
         self._best = dict(accuracy=row["valid_accuracy"], epoch=row["epoch"], model=weights)
 
-# %% ../nbs/07_trainer.ipynb #de2a7e91
+# %% ../nbs/07_trainer.ipynb #e0c23c74
 @patch
 def _save(self: Learner, position, plan):
     if self.checkpoints:

@@ -390,7 +390,8 @@ def test_bfloat16_autocast(x):
         found = capture(net, x, "left", both)
         assert torch.is_autocast_cache_enabled()
     assert found.activations["left"].dtype == found.logits.dtype == torch.float32
-    assert close(found.activations["left"], expected.activations["left"], 0.05) and (found.activations["left"] != expected.activations["left"]).any()
+    assert close(found.activations["left"], expected.activations["left"], 0.05)
+    assert (found.activations["left"] != expected.activations["left"]).any()
 
 
 def test_autocast_still_trains_afterwards(x):
@@ -834,7 +835,8 @@ def pyplot():
 
 
 def words(figure):
-    return " ".join(t.get_text().replace("\n", " ") for t in figure.texts + [ax.title for ax in figure.axes] + [t for ax in figure.axes for t in ax.texts])
+    texts = figure.texts + [text for ax in figure.axes for text in (ax.title, *ax.texts)]
+    return " ".join(text.get_text().replace("\n", " ") for text in texts)
 
 
 def test_figures_say_layer_scale_classes_and_probabilities(explanation, pyplot):

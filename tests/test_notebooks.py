@@ -65,7 +65,7 @@ def test_runs(path, untouched, capfd):
 
 @every_notebook
 def test_is_clean(path):
-    notebook, config = read_nb(path), get_config(cfg_file=root/"settings.ini")
+    notebook, config = read_nb(path), get_config(path=root)
     before = nb2str(notebook)
     allowed = ("allowed_metadata_keys", "allowed_cell_metadata_keys")
     clean_nb(notebook, **{name: config.get(name, "").split() for name in allowed})
