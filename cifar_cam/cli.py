@@ -24,11 +24,11 @@ from .report import report
 from .show import save_figure
 from .trainer import precisions
 
-# %% ../nbs/14_cli.ipynb #25a02352
+# %% ../nbs/14_cli.ipynb #37fd49ab
 def train_command(options) -> int:
     "Train by a recipe, then write the report."
     chosen = recipe(options.recipe)
-    chosen = chosen.scaled(options.epochs) if options.epochs else chosen
+    chosen = chosen if options.epochs is None else chosen.scaled(options.epochs)
     result = run(chosen, options.data, options.out or f"runs/{chosen.name}", options.seed, options.device, options.precision,
                  options.workers, progress=not options.quiet)
     if result.interrupted:

@@ -358,17 +358,21 @@ def _explanations(recipe_, model, wrong):
         figures["gradcam_layers"] = explanation.plot_layers(count=5, target="predicted")
     return figures
 
-# %% ../nbs/11_recipes.ipynb #156b0b37
-@dataclass(frozen=True)
+# %% ../nbs/11_recipes.ipynb #5b4a003a
+@dataclass(frozen=True, repr=False)
 class Run:
     "A run folder and what it holds; shows itself as a short table."
     folder: Path
     recipe: Recipe
-    history: History = field(repr=False)
-    metrics: dict = field(repr=False)     # empty while the run is unfinished
+    history: History
+    metrics: dict              # empty while the run is unfinished
     interrupted: bool = False
-    model: torch.nn.Module = field(default=None, repr=False)
-    predictions: Predictions = field(default=None, repr=False)
+    model: torch.nn.Module = None
+    predictions: Predictions = None
+
+    def __repr__(self):
+        done = f"test accuracy {self.metrics['test_accuracy']:.2%}" if self.metrics else "unfinished"
+        return f"Run({self.recipe.name}: {done} after {len(self.history)} of {self.recipe.epochs} epochs)"
 
     def _repr_html_(self):
         if self.interrupted:

@@ -14,10 +14,15 @@ source_link = re.compile(r"\[source\]\(([^)]+)\)\{[^}]*\}")
 heading = re.compile(r"^#{1,6}\s+(.+?)\s*(?:\{[^}]*\})?\s*$", re.M)
 
 
-def outside_code(function, text):
-    "Apply `function` to what stands outside fenced code."
+def outside_code(function, text, inside=lambda part: part):
+    "Apply `function` to what stands outside fenced code, and `inside` to the fenced code."
     parts = re.split(r"^(```.*?^```\s*$)", text, flags=re.M | re.S)
-    return "".join(part if number % 2 else function(part) for number, part in enumerate(parts))
+    return "".join(inside(part) if number % 2 else function(part) for number, part in enumerate(parts))
+
+
+def without_links(part):
+    "nbdev also links names in the comments of signatures, where a link is only clutter."
+    return re.sub(r"\[`([^`\]]+)`\]\([^)]*\)", r"`\1`", part)
 
 
 def _admonition(match):
@@ -50,7 +55,7 @@ def markdown(text, site_url):
     text = callout.sub(_admonition, text)
     text = re.sub(rf"\]\({site}/(?:[^)#\s]*/)?([^/)#\s]+)\.html#([^)\s]+)\)", lambda m: f"](#{target(m[1], m[2])})", text)
     text = re.sub(rf"\]\({site}/([^)#\s]+)\.html\)", r"](\1.ipynb)", text)
-    return outside_code(lambda part: re.sub(r"^(#+ .*?)\s*\{[^}]*\}\s*$", r"\1", part, flags=re.M), text)
+    return outside_code(lambda part: re.sub(r"^(#+ .*?)\s*\{[^}]*\}\s*$", r"\1", part, flags=re.M), text, without_links)
 
 
 def documentation(text, site_url, page, known):
