@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['wilson', 'Predictions', 'check_classes', 'evaluation_mode', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
 
-# %% ../nbs/08_evaluate.ipynb #55b09c68
+# %% ../nbs/08_evaluate.ipynb #8628820c
 import io
 import json
 import math
@@ -24,9 +24,9 @@ from . import show as draw
 from .augment import Loader, normalise
 from .data import Images
 from .data import normalisation as as_normalisation
-from .trainer import precisions
+from .trainer import evaluating, precisions
 
-# %% ../nbs/08_evaluate.ipynb #d8424f45
+# %% ../nbs/08_evaluate.ipynb #78190ffb
 def wilson(
     correct: int,              # how many were right
     n: int,                    # out of how many
@@ -42,7 +42,7 @@ def wilson(
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, (middle - reach) / (1 + z * z / n)), min(1.0, (middle + reach) / (1 + z * z / n))
 
-# %% ../nbs/08_evaluate.ipynb #29d79520
+# %% ../nbs/08_evaluate.ipynb #b7518995
 class Predictions:
     "A network's answers for a set of labelled pictures; raises ValueError when arrays, labels and classes do not fit together."
     def __init__(
@@ -65,7 +65,7 @@ class Predictions:
         low, high = self.interval
         return f"Predictions({len(self):,} pictures, {self.accuracy:.2%} right, 95 % interval {low:.2%} to {high:.2%})"
 
-# %% ../nbs/08_evaluate.ipynb #906907ce
+# %% ../nbs/08_evaluate.ipynb #817b2d3e
 def _checked_logits(logits):
     logits = logits.detach().float().cpu().numpy() if isinstance(logits, torch.Tensor) else np.asarray(logits, np.float32)
     if logits.ndim != 2 or logits.shape[0] == 0 or logits.shape[1] < 2:
@@ -84,7 +84,7 @@ def _whole_numbers(values, count, what):
         raise ValueError(f"{what} must be {count} whole numbers, one for each picture, got {values.dtype} of shape {values.shape}")
     return values.astype(np.int64)
 
-# %% ../nbs/08_evaluate.ipynb #df99b03b
+# %% ../nbs/08_evaluate.ipynb #3633f977
 def check_classes(
     outputs: int,   # number of logits the network gives
     labels,         # whole numbers, the true classes
@@ -98,7 +98,7 @@ def check_classes(
         raise ValueError(f"labels run from {min(labels)} to {max(labels)}, but the network knows the classes 0 to {outputs - 1}; "
                          f"use create_model(..., num_classes={max(labels) + 1}), or correct the labels")
 
-# %% ../nbs/08_evaluate.ipynb #47610b79
+# %% ../nbs/08_evaluate.ipynb #d234a71e
 @patch(as_prop=True)
 def log_probabilities(self: Predictions) -> np.ndarray:
     "Logarithms of the probabilities, float64 (N,K)."
@@ -129,26 +129,22 @@ def is_correct(self: Predictions) -> np.ndarray:
     "Where the predicted class is the true one, bool (N,)."
     return self.predicted == self.labels
 
-# %% ../nbs/08_evaluate.ipynb #72267f83
+# %% ../nbs/08_evaluate.ipynb #bd79b146
 @contextmanager
 def evaluation_mode(
     model: torch.nn.Module,  # its modules' modes are put back at the end, also after an exception
     device=None,             # where to compute; None: where the model is
 ):
     "Within this block the model is in evaluation mode, on `device`, and records no gradient; gives the device."
-    modes = [(module, module.training) for module in model.modules()]
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     device = home if device is None else torch.device(device)
     try:
-        model.to(device).eval()
-        with torch.inference_mode():
+        with evaluating(model.to(device)):
             yield device
     finally:
         model.to(home)
-        for module, mode in modes:
-            module.training = mode
 
-# %% ../nbs/08_evaluate.ipynb #fee3ee0d
+# %% ../nbs/08_evaluate.ipynb #3cd90f2d
 def _batches_of_images(images, norm, batch_size):
     if norm is None:
         raise ValueError("these pictures are bytes and the network wants normalised numbers: pass the normalisation it was "
@@ -175,7 +171,7 @@ def _checked_batch(x):
         raise ValueError(f"a loader's pictures must be a normalised float tensor (batch, 3, height, width), got {found}")
     return x
 
-# %% ../nbs/08_evaluate.ipynb #7d2f33bb
+# %% ../nbs/08_evaluate.ipynb #ed548b50
 def _agreed(what, named, fix):
     "The one value that all of `named` (source -> value or None) agree on, None if nobody has one."
     known = {source: value for source, value in named.items() if value is not None}
@@ -198,7 +194,7 @@ def _triples(norm):
     norm = as_normalisation(norm)
     return tuple(round(float(v), 5) for v in (*norm.mean, *norm.std))
 
-# %% ../nbs/08_evaluate.ipynb #e6554fcd
+# %% ../nbs/08_evaluate.ipynb #c45c9bbc
 def _find_classes(model, source, given):
     held = source.images if isinstance(source, Loader) else getattr(source, "dataset", source)
     sources = {"the model": getattr(model, "classes", None), "the data": getattr(held, "classes", None), "the argument": given}
@@ -213,7 +209,7 @@ def _find_normalisation(model, source, given):
             "use the one the model was trained with")
     return next((as_normalisation(norm) for norm in sources.values() if norm is not None), None)
 
-# %% ../nbs/08_evaluate.ipynb #23206aa1
+# %% ../nbs/08_evaluate.ipynb #b00eb9d2
 def _forward(model, x, tta, dtype):
     with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
         logits = model(x).float()
@@ -228,7 +224,7 @@ def _check_options(batch_size, tta, precision):
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; at least one picture must go through at a time")
 
-# %% ../nbs/08_evaluate.ipynb #5f883203
+# %% ../nbs/08_evaluate.ipynb #76aabd68
 def predict(
     model: torch.nn.Module,  # maps (N,3,H,W) to logits (N,K)
     images_or_loader,        # `Images`, a `Loader`, or an iterable of (x, y) or (x, y, index)
@@ -251,7 +247,7 @@ def predict(
             _check_output(parts[-1][0], y, classes)
     return _in_order(parts, classes, len(source.images) if isinstance(source, Loader) else None)
 
-# %% ../nbs/08_evaluate.ipynb #0c05f554
+# %% ../nbs/08_evaluate.ipynb #267192d3
 def _check_output(logits, labels, classes):
     if logits.ndim != 2 or len(logits) != len(labels):
         raise ValueError(f"the model gave an output of shape {logits.shape} for {len(labels)} pictures; it must give logits "
@@ -273,7 +269,7 @@ def _in_order(parts, classes, expected):
     names = map(str, range(logits.shape[1])) if classes is None else classes
     return Predictions(logits[order], labels[order], names, index)
 
-# %% ../nbs/08_evaluate.ipynb #cf1e68b5
+# %% ../nbs/08_evaluate.ipynb #a258ac0a
 @patch(as_prop=True)
 def accuracy(self: Predictions) -> float:
     "Share of pictures predicted right, 0..1."
@@ -297,14 +293,14 @@ def loss(self: Predictions) -> float:
     "Mean cross-entropy over all pictures."
     return float(self.losses.mean())
 
-# %% ../nbs/08_evaluate.ipynb #e29bfd1d
+# %% ../nbs/08_evaluate.ipynb #6fc4ea15
 class Rows(list):
     "A list of dictionaries with the same keys that shows itself as a table and goes into JSON as it is."
     def _repr_html_(self):
         names = list(self[0]) if self else ["nothing here"]
         return draw.html_table([list(row.values()) for row in self], names)
 
-# %% ../nbs/08_evaluate.ipynb #ad1bec91
+# %% ../nbs/08_evaluate.ipynb #26170082
 @patch
 def per_class(self: Predictions) -> Rows:
     "For each class: class, n, correct, accuracy and Wilson's 95 % interval low, high; accuracy is NaN for a class without pictures."
@@ -314,7 +310,7 @@ def per_class(self: Predictions) -> Rows:
     return Rows({"class": name, "n": k, "correct": c, "accuracy": c / k if k else math.nan, "low": low, "high": high}
                 for name, k, c, (low, high) in rows)
 
-# %% ../nbs/08_evaluate.ipynb #0c781bec
+# %% ../nbs/08_evaluate.ipynb #9b35b797
 @patch
 def plot_per_class(
     self: Predictions,
@@ -326,7 +322,7 @@ def plot_per_class(
     return draw.bars(column("accuracy"), column("class"), column("low"), column("high"), ax=ax,
                      xlabel="share predicted right, with 95 % interval")
 
-# %% ../nbs/08_evaluate.ipynb #7af63276
+# %% ../nbs/08_evaluate.ipynb #347249e5
 @patch(as_prop=True)
 def confusion(self: Predictions) -> np.ndarray:
     "Counts (K,K), int64: rows the true class, columns the predicted one."
@@ -342,7 +338,7 @@ def plot_confusion(
     "The confusion matrix as a picture; returns the Axes."
     return draw.matrix(self.confusion, self.classes, ax=ax)
 
-# %% ../nbs/08_evaluate.ipynb #c4dd520d
+# %% ../nbs/08_evaluate.ipynb #f2699e36
 @patch
 def top_confusions(
     self: Predictions,
@@ -356,7 +352,7 @@ def top_confusions(
     return Rows(dict(true=self.classes[t], predicted=self.classes[p], count=int(counts[t, p]),
                      share=float(counts[t, p] / counts[t].sum())) for t, p in pairs)
 
-# %% ../nbs/08_evaluate.ipynb #15ba9419
+# %% ../nbs/08_evaluate.ipynb #755bacd0
 @patch(as_prop=True)
 def margin(self: Predictions) -> np.ndarray:
     "Logit of the true class minus the best other logit, float64 (N,); negative for mistakes."
@@ -369,7 +365,7 @@ def margin(self: Predictions) -> np.ndarray:
 _orders = {"confidence": lambda p: -p.confidence, "loss": lambda p: -p.losses, "margin": lambda p: -p.margin,
            "index": lambda p: p.index}
 
-# %% ../nbs/08_evaluate.ipynb #9a39fd79
+# %% ../nbs/08_evaluate.ipynb #9470564b
 @patch
 def class_id(
     self: Predictions,
@@ -382,7 +378,7 @@ def class_id(
         return self.classes.index(name)
     raise ValueError(f"unknown class {name!r}; choose one of {', '.join(self.classes)}, or 0 to {len(self.classes) - 1}")
 
-# %% ../nbs/08_evaluate.ipynb #74f21f0e
+# %% ../nbs/08_evaluate.ipynb #9873302f
 def _ranked(predictions, wanted, n, by, true, predicted):
     "Positions where `wanted` holds, narrowed to a pair, ordered, at most `n`."
     if by not in _orders:
@@ -395,7 +391,7 @@ def _ranked(predictions, wanted, n, by, true, predicted):
     order = np.lexsort((predictions.index, _orders[by](predictions)))
     return order[wanted[order]][:n]
 
-# %% ../nbs/08_evaluate.ipynb #b9621c3c
+# %% ../nbs/08_evaluate.ipynb #74b869b4
 @patch
 def mistakes(
     self: Predictions,
@@ -418,7 +414,7 @@ def successes(
     "Where the prediction is right, ordered like `mistakes`."
     return _ranked(self, self.is_correct, n, by, true, None)
 
-# %% ../nbs/08_evaluate.ipynb #9b6297cb
+# %% ../nbs/08_evaluate.ipynb #ea80c6fe
 @patch
 def pictures(
     self: Predictions,
@@ -448,7 +444,7 @@ def gallery(
     return draw.image_grid(self.pictures(images, positions), titles, columns, rows, tile,
                            ["black" if good else "crimson" for good in right], note="true class → predicted class, its probability")
 
-# %% ../nbs/08_evaluate.ipynb #2fb9d3a1
+# %% ../nbs/08_evaluate.ipynb #1c677a38
 @patch
 def plot_mistakes(
     self: Predictions,
@@ -481,7 +477,7 @@ def plot_correct(
     positions = self.successes(n, by, true)
     return self.gallery(images, positions, columns, rows, tile) if len(positions) else _nothing("no such picture")
 
-# %% ../nbs/08_evaluate.ipynb #8699a479
+# %% ../nbs/08_evaluate.ipynb #f7b41f1c
 def _nothing(text):
     "A small figure that says there is nothing to show."
     from matplotlib.figure import Figure
@@ -489,7 +485,7 @@ def _nothing(text):
     figure.text(0.5, 0.5, text, ha="center", va="center", color="0.35")
     return figure
 
-# %% ../nbs/08_evaluate.ipynb #b3859753
+# %% ../nbs/08_evaluate.ipynb #78ba6a87
 @dataclass(frozen=True)
 class Calibration:
     "How confidence and accuracy agree: `ece` in 0..1 and `rows`, one for each bin with pictures in it."
@@ -505,7 +501,7 @@ class Calibration:
         return draw.curves({"this network": [row["accuracy"] for row in self.rows], "honest": at}, ax=ax, x=at, xlabel="confidence",
                            ylabel="share right", title=f"expected calibration error {self.ece:.1%}")
 
-# %% ../nbs/08_evaluate.ipynb #e68e5d81
+# %% ../nbs/08_evaluate.ipynb #37d44c71
 @patch
 def calibration(
     self: Predictions,
@@ -521,7 +517,7 @@ def calibration(
                      accuracy=means(self.is_correct, b)) for b in range(bins) if (place == b).any())
     return Calibration(sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(self), rows)
 
-# %% ../nbs/08_evaluate.ipynb #6b892487
+# %% ../nbs/08_evaluate.ipynb #0842d0af
 @dataclass(frozen=True)
 class Comparison:
     "Two sets of answers on the same pictures; `difference` is second minus first accuracy, `p_value` is two-sided."
@@ -545,7 +541,7 @@ def compare(
     tail = sum(math.comb(flips, k) for k in range(min(only_first, only_second) + 1))
     return Comparison(only_first, only_second, len(first), second.accuracy - first.accuracy, min(1.0, 2 * tail / 2**flips))
 
-# %% ../nbs/08_evaluate.ipynb #6fd62174
+# %% ../nbs/08_evaluate.ipynb #a434dca4
 @patch
 def _repr_html_(self: Predictions):
     rows = [[r["class"], r["n"], r["correct"], f"{r['accuracy']:.1%}", f"{r['low']:.1%} – {r['high']:.1%}"] for r in self.per_class()]
@@ -553,7 +549,7 @@ def _repr_html_(self: Predictions):
     caption = (f"{self.accuracy:.2%} of {len(self):,} pictures right (95 % interval {low:.2%} to {high:.2%}), loss {self.loss:.4f}")
     return draw.html_table(rows, ["class", "pictures", "right", "accuracy", "95 % interval"], caption)
 
-# %% ../nbs/08_evaluate.ipynb #6551ecc2
+# %% ../nbs/08_evaluate.ipynb #373dfaa2
 @patch
 def save(
     self: Predictions,
@@ -581,7 +577,7 @@ def load(
     except Exception as problem:
         raise ValueError(f"{path} is damaged or not a file of predictions ({problem}); run the evaluation again") from problem
 
-# %% ../nbs/08_evaluate.ipynb #d32080f1
+# %% ../nbs/08_evaluate.ipynb #8a22e8f5
 def _checked_arrays(path, names):
     "Arrays of an .npz file by name; the whole member is read, so its checksum is verified."
     with zipfile.ZipFile(path) as archive:
