@@ -250,7 +250,7 @@ def _repr_html_(self: History):
     cell = lambda n, v: "" if math.isnan(v) else form.get(n, "{:.2%}" if n.endswith("accuracy") else "{:.4f}").format(v)
     return draw.html_table([[cell(n, row.get(n, math.nan)) for n in names] for row in self], [n.replace("_", " ") for n in names])
 
-# %% ../nbs/06_checkpoint.ipynb #62ca034c
+# %% ../nbs/06_checkpoint.ipynb #d09a67f2
 def save_model(
     folder,                 # where to put it
     model: torch.nn.Module, # made by `create_model`
@@ -277,7 +277,7 @@ def load_model(
         model = create_model(options.pop("name"), **options)
     model.load_state_dict(tensors_from_bytes(files["weights.safetensors"]))
     model.classes, model.normalisation, model.recipe = tuple(card["classes"]), normalisation(card["normalisation"]), card["recipe"]
-    return model.eval()
+    return model.to(memory_format=torch.channels_last).eval()  # the layout it was trained and measured in
 
 # %% ../nbs/06_checkpoint.ipynb #b19bcb8f
 @dataclass(frozen=True)

@@ -61,29 +61,29 @@ def lr_find_command(options) -> int:
     print(f"recommended  {curve.recommended or 'none: ' + curve.reason}\nfigure: {path}")
     return 0 if curve.recommended else 2
 
-# %% ../nbs/14_cli.ipynb #59023c11
+# %% ../nbs/14_cli.ipynb #c898159c
 def _run_and_test_set(options):
-    "The loaded run and the test set to use with it."
+    "The loaded run, the test set to use with it, and the precision the run was measured in."
     loaded = load_run(options.run)
-    record = json.loads((loaded.folder/"run.json").read_text())["data"]
-    test = load_data(options.data or record["source"])[1]
+    record = json.loads((loaded.folder/"run.json").read_text())
+    test = load_data(options.data or record["data"]["source"])[1]
     if test.classes != loaded.classes:
         raise ValueError(f"the data's classes ({', '.join(test.classes)}) are not the model's ({', '.join(loaded.classes)}); "
                          "use --data with the set the run was trained on")
-    return loaded, test
+    return loaded, test, record["machine"]["precision"]
 
 
 def evaluate_command(options) -> int:
     "Measure a run's model on a test set, class by class."
-    loaded, test = _run_and_test_set(options)
-    predictions = predict(loaded.model, test, device=options.device if options.device != "auto" else None)
+    loaded, test, precision = _run_and_test_set(options)
+    predictions = predict(loaded.model, test, device=options.device if options.device != "auto" else None, precision=precision)
     for row in predictions.per_class():
         print(f"{row['class']:<14} {row['correct']:>5} of {row['n']:>5}  {row['accuracy']:.1%}  ({row['low']:.1%} to {row['high']:.1%})")
     low, high = predictions.interval
     print(f"test accuracy {predictions.accuracy:.2%} ({low:.2%} to {high:.2%}), loss {predictions.loss:.4f}, {len(predictions):,} pictures")
     return 0
 
-# %% ../nbs/14_cli.ipynb #c674ea7f
+# %% ../nbs/14_cli.ipynb #558ba601
 def _targets(words):
     "Target words from the command line: predicted, true, a class, or a contrast written a-b or a,b."
     return tuple(tuple(w.split(",")) if "," in w else w for w in words)
@@ -91,8 +91,8 @@ def _targets(words):
 
 def explain_command(options) -> int:
     "Draw the most confident mistakes beside what the network saw in them."
-    loaded, test = _run_and_test_set(options)
-    predictions = predict(loaded.model, test)
+    loaded, test, precision = _run_and_test_set(options)
+    predictions = predict(loaded.model, test, precision=precision)
     chosen = predictions.mistakes(options.count, by=options.by)
     if not len(chosen):
         print("the model makes no mistake on this set; nothing to explain")
