@@ -6,7 +6,7 @@
 __all__ = ['train_command', 'recipes_command', 'lr_find_command', 'evaluate_command', 'explain_command', 'report_command',
            'parser', 'main']
 
-# %% ../nbs/14_cli.ipynb #61376187
+# %% ../nbs/14_cli.ipynb #c687c0aa
 import argparse
 import json
 import math
@@ -18,7 +18,6 @@ from .checkpoint import load_run
 from .data import load_data
 from .evaluate import predict
 from .gradcam import explain
-from .lr_finder import lr_find
 from .recipes import prepare, recipe, recipes, run
 from .report import report
 from .show import save_figure
@@ -39,7 +38,7 @@ def train_command(options) -> int:
           f"in {result.metrics['seconds']:.0f} s\nreport: {page}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #eb12ab3a
+# %% ../nbs/14_cli.ipynb #85b50d70
 def recipes_command(options) -> int:
     "List the recipes, or print one."
     if options.name:
@@ -53,8 +52,8 @@ def lr_find_command(options) -> int:
     "Sweep the learning rate of a recipe and draw the curve."
     chosen = recipe(options.recipe)
     learner, *_ = prepare(chosen, options.data, seed=options.seed, device=options.device, precision=options.precision)
-    settings = {**chosen.finder, **({"steps": options.steps} if options.steps else {})}
-    curve = lr_find(learner.model, learner.train, learner.loss, learner.optimizer, autocast=precisions[learner.precision], **settings)
+    settings = {**chosen.finder, **({} if options.steps is None else {"steps": options.steps})}
+    curve = learner.lr_find(**settings)
     path = save_figure(curve.plot().figure, Path(options.out or "runs/lr-find")/"lr_find.png", close=True)
     for rule, rate in curve.suggestions().items():
         print(f"{rule:<12} {rate:.3g}")
@@ -83,9 +82,9 @@ def evaluate_command(options) -> int:
     print(f"test accuracy {predictions.accuracy:.2%} ({low:.2%} to {high:.2%}), loss {predictions.loss:.4f}, {len(predictions):,} pictures")
     return 0
 
-# %% ../nbs/14_cli.ipynb #558ba601
+# %% ../nbs/14_cli.ipynb #b6567a29
 def _targets(words):
-    "Target words from the command line: predicted, true, a class, or a contrast written a-b or a,b."
+    "Target words from the command line: predicted, true, a class, or a contrast written a,b."
     return tuple(tuple(w.split(",")) if "," in w else w for w in words)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Recipe', 'recipe', 'RecipeTable', 'recipes', 'prepare', 'Run', 'run']
 
-# %% ../nbs/11_recipes.ipynb #3d7ad79a
+# %% ../nbs/11_recipes.ipynb #f73b8f59
 import datetime
 import hashlib
 import importlib.metadata
@@ -27,10 +27,9 @@ from .data import load_data, normalisation
 from .download import write_atomic
 from .evaluate import Predictions, predict
 from .gradcam import explain
-from .lr_finder import lr_find
 from .model import create_model, parameter_count
 from .optim import optimizer, schedule
-from .trainer import Learner, precisions
+from .trainer import Learner
 
 # %% ../nbs/11_recipes.ipynb #478245b7
 @dataclass(frozen=True)
@@ -281,7 +280,7 @@ def _loaders(recipe_, train, test, seed, workers):
     plain = lambda images: Loader(images, None, norm, min(1000, len(images)))
     return training, plain(valid) if valid else None, plain(test) if recipe_.watch_test else None
 
-# %% ../nbs/11_recipes.ipynb #6548374f
+# %% ../nbs/11_recipes.ipynb #882b1417
 def _learner(recipe_, loaders, classes, out, device, precision, progress):
     model = create_model(**{**recipe_.model, "num_classes": len(classes)})
     training, valid, watched = loaders
@@ -295,8 +294,7 @@ def _find_rate(learner, out, settings):
     "Sweep the rate once, keep the curve, return the recommendation; raises ValueError when there is none."
     path = Path(out)/"lr_find.json"
     if not path.is_file():
-        curve = lr_find(learner.model, learner.train, learner.loss, learner.optimizer,
-                        autocast=precisions[learner.precision], **settings)
+        curve = learner.lr_find(**settings)
         if curve.recommended is None:
             raise ValueError(f"the learning-rate finder gives no recommendation: {curve.reason}; give the recipe's schedule a number as lr_max")
         _write_json(path, curve.to_dict())
@@ -334,15 +332,14 @@ def _metrics(recipe_, learner, predictions, test):
         metrics["test_accuracy_tta"] = predict(learner.model, test, tta=recipe_.tta, precision=learner.precision).accuracy
     return metrics
 
-# %% ../nbs/11_recipes.ipynb #2d9045ee
+# %% ../nbs/11_recipes.ipynb #56a118db
 def _figures(recipe_, learner, predictions, test, folder):
     "Draw and save the figures of the report."
-    count = min(10, int((predictions.predicted != predictions.labels).sum()))
+    wrong = predictions.mistakes()
     figures = dict(curves=learner.history.plot(), confusion=predictions.plot_confusion().figure, per_class=predictions.plot_per_class().figure)
-    if count:
-        wrong = test[predictions.mistakes(count)]
-        figures["mistakes"] = predictions.plot_mistakes(test, min(25, int((predictions.predicted != predictions.labels).sum())))
-        figures |= _explanations(recipe_, learner.model, wrong)
+    if len(wrong):
+        figures["mistakes"] = predictions.plot_mistakes(test, min(25, len(wrong)))
+        figures |= _explanations(recipe_, learner.model, test[wrong[:10]])
     for name, figure in figures.items():
         draw.save_figure(figure, folder/f"{name}.png", close=True)
 

@@ -6,7 +6,7 @@
 __all__ = ['precisions', 'pick_device', 'fastest_precision', 'Learner', 'evaluating', 'Interrupt', 'in_notebook', 'Progress',
            'epoch_line']
 
-# %% ../nbs/07_trainer.ipynb #bfe117e5
+# %% ../nbs/07_trainer.ipynb #56386da5
 import math
 import signal
 import sys
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
+from . import lr_finder
 from .augment import random_states, restore_random_states
 from .checkpoint import Checkpoints, History
 from .optim import Schedule, constant, l1_penalty, one_cycle, sgd
@@ -364,6 +365,15 @@ def fit_one_cycle(
 ) -> History:
     "Train with the one-cycle schedule; returns the history."
     return self.fit(epochs, one_cycle(lr_max, epochs, len(self.train), peak_epoch, **options))
+
+# %% ../nbs/07_trainer.ipynb #d82c961b
+@patch
+def lr_find(
+    self: Learner,
+    **settings,  # settings of the sweep: lr_min, lr_max, steps, beta, stop_at
+) -> lr_finder.LRCurve:
+    "Sweep the learning rate with what this learner would train with; leaves no trace."
+    return lr_finder.lr_find(self.model, self.train, self.loss, self.optimizer, autocast=precisions[self.precision], **settings)
 
 # %% ../nbs/07_trainer.ipynb #5ef16a62
 @patch
