@@ -7,12 +7,19 @@ __all__ = ['ops', 'borders', 'Op', 'pad_crop', 'rotate', 'crop_resize', 'hflip',
            'elastic', 'colour_jitter', 'Policy', 'policy', 'transform', 'ClippedCutout', 'generators', 'normalise',
            'Pipeline', 'set_seed', 'random_states', 'restore_random_states', 'Batch', 'Loader']
 
-# %% ../nbs/02_augment.ipynb #4561535b
+# %% ../nbs/02_augment.ipynb #99cbfae7
 import inspect
+import json
+import math
+import multiprocessing
 import os
 import random
+import signal
+import socket
+import struct
 import warnings
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import NamedTuple
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # without this, importing albumentations asks the network for a newer version
@@ -45,49 +52,80 @@ class Op:
         "The same as a dictionary, ready for JSON."
         return {"op": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in self.settings}}
 
-# %% ../nbs/02_augment.ipynb #e7ebdae0
+# %% ../nbs/02_augment.ipynb #a826c0b5
 ops = {}
 
 
 def _op(function):
     "Register `function` as an operation: it checks its arguments and returns nothing; its bound arguments become the Op."
+    name, signature = function.__name__, inspect.signature(function)
+
     def make(*args, **kwargs):
-        bound = inspect.signature(function).bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            raise TypeError(f"{name}: {problem}; its settings are {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
+        _check_kinds(name, signature.parameters, bound.arguments)
         function(*bound.args, **bound.kwargs)
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in bound.arguments.items()}
-        return Op(function.__name__, tuple(settings.items()))
-    make.__name__, make.__doc__, make.__signature__ = function.__name__, function.__doc__, inspect.signature(function)
-    ops[function.__name__] = make
+        return Op(name, tuple(settings.items()))
+    make.__name__, make.__doc__, make.__signature__ = name, function.__doc__, signature
+    ops[name] = make
     return make
 
-# %% ../nbs/02_augment.ipynb #0b9a898e
+# %% ../nbs/02_augment.ipynb #ed59ccfb
+_kinds = {int: ("a whole number", lambda v: isinstance(v, Integral) and not isinstance(v, bool)),
+          float: ("a finite number", lambda v: isinstance(v, Real) and not isinstance(v, bool) and math.isfinite(v)),
+          bool: ("True or False", lambda v: isinstance(v, bool))}
+
+
+def _check_kinds(op, parameters, values):
+    "What a setting's annotation says it is, it must be."
+    for setting, value in values.items():
+        words, fits = _kinds.get(parameters[setting].annotation, ("", lambda v: True))
+        if not fits(value):
+            raise ValueError(f"{op}: {setting}={value!r} is of the wrong kind; give {words}")
+
+
+def _numbers(value):
+    "One number or several as a list; None when there is anything else in it."
+    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
+    return values if all(_kinds[float][1](v) for v in values) else None
+
+
 def _refuse(condition, op, problem, fix):
     if condition:
         raise ValueError(f"{op}: {problem}; {fix}")
 
-
+# %% ../nbs/02_augment.ipynb #54b79c67
 def _check_p(op, p):
     _refuse(not 0 < p <= 1, op, f"p={p} " + ("never happens" if p == 0 else "is not a probability"), "use 0 < p <= 1 or leave the operation out")
 
 
 def _check_fill(op, fill, after_norm=False):
-    "A fill is 'mean', a number or three numbers; before normalisation it must be on the scale 0..255."
-    if fill == "mean":
+    "A fill is 'mean', a number or three numbers, on the scale 0..255, or after normalisation in its units."
+    if isinstance(fill, str) and fill == "mean":
         return
-    values = [fill] if np.isscalar(fill) else list(fill)
-    _refuse(len(values) not in (1, 3), op, f"fill={fill} has {len(values)} values", "give one number or three (red, green, blue)")
-    if not after_norm:
-        _refuse(min(values) < 0 or max(values) > 255, op, f"fill={fill} is outside 0..255", "pictures are bytes here")
+    values = _numbers(fill)
+    _refuse(values is None or len(values) not in (1, 3), op, f"fill={fill!r} is no colour",
+            "give one number, three (red, green, blue), or 'mean'")
+    if after_norm:
+        _refuse(max(map(abs, values)) > 10, op, f"fill={fill} looks like the scale 0..255, but normalised pictures end at about 3",
+                "use fill='mean', or (colour / 255 - mean) / std")
+    else:
+        _refuse(min(values) < 0 or max(values) > 255, op, f"fill={fill} is outside 0..255", "pictures are bytes here, so keep to that scale")
         _refuse(0 < max(values) < 1, op, f"fill={fill} looks like the scale 0..1, and on bytes it is black", "multiply by 255 or use fill='mean'")
 
-# %% ../nbs/02_augment.ipynb #e6de4063
+# %% ../nbs/02_augment.ipynb #751653af
 borders = {"constant": cv2.BORDER_CONSTANT, "reflect101": cv2.BORDER_REFLECT_101, "reflect": cv2.BORDER_REFLECT,
            "replicate": cv2.BORDER_REPLICATE}
 
 
-def _check_border(op, border):
-    _refuse(border not in borders, op, f"unknown border {border!r}", f"choose one of {', '.join(borders)}")
+def _check_border(op, border, fill=0):
+    _refuse(str(border) not in borders, op, f"unknown border {border!r}", f"choose one of {', '.join(borders)}")
+    _refuse(border != "constant" and fill != 0, op, f"fill={fill!r} has no effect beside border={border!r}",
+            "leave fill out, or use border='constant'")
 
 
 @_op
@@ -99,11 +137,11 @@ def pad_crop(
 ):
     "Pad each side, then cut the original size out at a random place."
     _refuse(pad < 1, "pad_crop", f"pad={pad} changes nothing", "pad by at least 1 pixel")
-    _check_border("pad_crop", border)
     _check_fill("pad_crop", fill)
+    _check_border("pad_crop", border, fill)
     _check_p("pad_crop", p)
 
-# %% ../nbs/02_augment.ipynb #a376bd82
+# %% ../nbs/02_augment.ipynb #d526e55d
 @_op
 def rotate(
     limit: float = 10,          # largest angle in degrees, to either side
@@ -113,8 +151,8 @@ def rotate(
 ):
     "Turn by a random angle."
     _refuse(not 0 < limit <= 180, "rotate", f"limit={limit} degrees", "use an angle above 0 and at most 180")
-    _check_border("rotate", border)
     _check_fill("rotate", fill)
+    _check_border("rotate", border, fill)
     _check_p("rotate", p)
 
 
@@ -151,10 +189,12 @@ def flip_any(
     "One of: mirror sideways, mirror upside down, both (the retired albumentations.Flip)."
     _check_p("flip_any", p)
 
-# %% ../nbs/02_augment.ipynb #56e68dc4
+# %% ../nbs/02_augment.ipynb #300c14b4
 def _check_range(op, name, value):
-    low, high = value if isinstance(value, (list, tuple)) else (value, value)
-    _refuse(not 1 <= low <= high, op, f"{name}={value}", "give a size of at least 1 pixel, or (smallest, largest)")
+    values = _numbers(value) or [0]
+    whole = len(values) <= 2 and all(isinstance(v, Integral) for v in values)
+    _refuse(not whole or not 1 <= values[0] <= values[-1], op, f"{name}={value!r} is no size",
+            "give a whole number of at least 1 pixel, or (smallest, largest)")
 
 
 @_op
@@ -172,7 +212,7 @@ def cutout(
     _check_fill("cutout", fill, after_norm)
     _check_p("cutout", p)
 
-# %% ../nbs/02_augment.ipynb #0683e2fa
+# %% ../nbs/02_augment.ipynb #c6bf3932
 @_op
 def random_erasing(
     scale=(0.02, 0.2),         # smallest and largest share of the area
@@ -182,11 +222,14 @@ def random_erasing(
     after_norm: bool = False,  # as for `cutout`
 ):
     "Cover one rectangle of random area and proportions ([Zhong et al. 2017](https://arxiv.org/abs/1708.04896))."
-    _refuse(not 0 < scale[0] <= scale[1] <= 1, "random_erasing", f"scale={scale}", "give two shares, 0 < smallest <= largest <= 1")
+    for setting, value, limit in (("scale", scale, 1), ("ratio", ratio, 100)):
+        pair = _numbers(value) or []
+        _refuse(len(pair) != 2 or not 0 < pair[0] <= pair[1] <= limit, "random_erasing", f"{setting}={value!r} is no range",
+                f"give two numbers, 0 < smallest <= largest <= {limit}")
     _check_fill("random_erasing", fill, after_norm)
     _check_p("random_erasing", p)
 
-# %% ../nbs/02_augment.ipynb #c9c193fb
+# %% ../nbs/02_augment.ipynb #3589f929
 @_op
 def elastic(
     alpha: float = 30,           # strength of the displacement, in pixels before smoothing
@@ -209,10 +252,12 @@ def colour_jitter(
     p: float = 0.5,           # share of pictures
 ):
     "Change brightness, contrast, saturation and hue a little."
-    _refuse(max(brightness, contrast, saturation, hue) <= 0, "colour_jitter", "all changes are 0", "make at least one positive")
+    changes = (brightness, contrast, saturation, hue)
+    _refuse(max(changes) <= 0, "colour_jitter", "all changes are 0", "make at least one positive")
+    _refuse(min(changes) < 0 or hue > 0.5, "colour_jitter", f"changes of {changes} are out of range", "use 0 or more, hue 0 to 0.5")
     _check_p("colour_jitter", p)
 
-# %% ../nbs/02_augment.ipynb #1323b5cc
+# %% ../nbs/02_augment.ipynb #b05ed991
 class Policy(tuple):
     "An ordered sequence of `Op`; prints itself, converts to and from JSON-ready lists."
     def __new__(
@@ -224,6 +269,9 @@ class Policy(tuple):
                 raise TypeError(f"a policy is made of operations such as hflip(), got {operation!r}; "
                                 "a set has no order, so sets are refused too")
         return super().__new__(cls, operations)
+
+    def __getnewargs__(self):
+        return tuple(self)  # so that copies and other processes get the same policy
 
     def __repr__(self):
         return f"Policy({', '.join(map(str, self))})"
@@ -242,14 +290,17 @@ class Policy(tuple):
 def _is_after(operation):
     return bool(dict(operation.settings).get("after_norm"))
 
-# %% ../nbs/02_augment.ipynb #67259091
+# %% ../nbs/02_augment.ipynb #6ca7b688
 def policy(
     entries,  # a `Policy`, or a list of dictionaries {"op": name, setting: value, ...}
 ) -> Policy:
     "Read a policy from JSON-ready data; raises ValueError for an unknown operation or setting, naming those that exist."
     if isinstance(entries, Policy):
         return entries
-    return Policy(*(_read_op(dict(entry)) for entry in entries))
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, (dict, Op)) for entry in entries):
+        raise TypeError(f"a policy is read from a list of dictionaries such as {{'op': 'hflip', 'p': 0.5}}, got {entries!r}; "
+                        "write its steps in a list, in their order")
+    return Policy(*(entry if isinstance(entry, Op) else _read_op(dict(entry)) for entry in entries))
 
 
 _as_policy = policy  # under this name for places where `policy` is an argument
@@ -257,15 +308,15 @@ _as_policy = policy  # under this name for places where `policy` is an argument
 
 def _read_op(entry):
     name = entry.pop("op", None)
-    if name not in ops:
+    if not isinstance(name, str) or name not in ops:
         raise ValueError(f"unknown operation {name!r}; choose one of {', '.join(ops)}")
     accepted = inspect.signature(ops[name]).parameters
     unknown = [k for k in entry if k not in accepted]
     if unknown:
-        raise ValueError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(accepted)}")
+        raise ValueError(f"{name} takes no setting {', '.join(unknown)}; it has {', '.join(accepted)}")
     return ops[name](**entry)
 
-# %% ../nbs/02_augment.ipynb #3de06d57
+# %% ../nbs/02_augment.ipynb #b5a87899
 def transform(
     name: str,  # name of an albumentations transform
     **settings,
@@ -273,16 +324,19 @@ def transform(
     "Build an albumentations transform; raises ValueError for a name or setting that this version does not know."
     kind = getattr(A, name, None)
     if kind is None:
-        raise ValueError(f"albumentations {A.__version__} has no transform {name!r}; it may have been retired")
-    unknown = sorted(settings.keys() - inspect.signature(kind.__init__).parameters.keys())
+        raise ValueError(f"albumentations {A.__version__} has no transform {name!r}; it may have been retired: look for its successor")
+    accepted = inspect.signature(kind.__init__).parameters
+    unknown = sorted(settings.keys() - accepted.keys())
     if unknown:
-        raise ValueError(f"albumentations {A.__version__}: {name} has no setting {', '.join(unknown)}; it may have been renamed")
+        raise ValueError(f"albumentations {A.__version__}: {name} has no setting {', '.join(unknown)}, it may have been renamed; "
+                         f"use {', '.join(k for k in accepted if k != 'self')}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             return kind(**settings)
-        except (Warning, ValueError) as problem:
-            raise ValueError(f"albumentations refuses {name}({settings}): {problem}") from problem
+        except (Warning, ValueError, TypeError) as problem:
+            words = " ".join(str(problem).split())
+            raise ValueError(f"albumentations refuses {name}({settings}): {words}; correct these settings") from problem
 
 # %% ../nbs/02_augment.ipynb #661ff49b
 class ClippedCutout(A.ImageOnlyTransform):
@@ -389,7 +443,7 @@ class Pipeline:
             [_builders[o.name](o, norm, self.shape) for o in policy if _is_after(o) == after] for after in (False, True))
         self.before, self.after = (A.Compose(steps) if steps else None for steps in (self.before, self.after))
 
-# %% ../nbs/02_augment.ipynb #83551f1a
+# %% ../nbs/02_augment.ipynb #eec3d0a2
 @patch
 def pictures(self: Pipeline, images, positions, seed: int, epoch: int) -> np.ndarray:
     "The augmented pictures as bytes (N, H, W, 3), before normalisation."
@@ -411,6 +465,9 @@ def __call__(
     epoch: int = 0,
 ) -> torch.Tensor:  # float32 (N, 3, H, W)
     "Augment and normalise a batch."
+    if images.shape[1:3] != self.shape or len(positions) != len(images):
+        raise ValueError(f"this pipeline is made for pictures of {self.shape[0]}×{self.shape[1]} and one position for each, got "
+                         f"{images.shape} and {len(positions)} positions; make a Pipeline with shape={images.shape[1:3]}")
     batch = normalise(self.pictures(images, positions, seed, epoch), self.norm)
     if self.after is not None:
         for k, position in enumerate(positions):
@@ -471,34 +528,16 @@ def _augmented(a_policy, norm, shape, sample, positions, seed):
     "Pictures after `a_policy`, as floats 0..1, operations after normalisation included."
     return draw.denormalise(Pipeline(a_policy, norm, shape)(sample, positions, seed, 0), norm.mean, norm.std)
 
-# %% ../nbs/02_augment.ipynb #196c3b1e
+# %% ../nbs/02_augment.ipynb #e172717f
 class Batch(NamedTuple):
     "What a `Loader` yields."
     x: torch.Tensor      # float32 (N, 3, H, W), normalised
     y: torch.Tensor      # int64 (N,), labels
     index: torch.Tensor  # int64 (N,), positions in the set
 
-
-class _Draws(torch.utils.data.Dataset):
-    "Makes whole batches from keys (epoch, position); holds no random state of its own, so any process may ask it."
-    def __init__(self, images, pipeline, seed):
-        self.images, self.pipeline, self.seed = images, pipeline, seed
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitems__(self, keys):
-        epoch, positions = keys[0][0], np.array([position for _, position in keys])
-        x = self.pipeline(self.images.images[positions], positions, self.seed, epoch)
-        return Batch(x, torch.from_numpy(self.images.labels[positions]), torch.from_numpy(positions))
-
-# %% ../nbs/02_augment.ipynb #8d4378fe
-def _as_it_is(batch):
-    return batch
-
-
+# %% ../nbs/02_augment.ipynb #1f2951f8
 class Loader:
-    "Batches of augmented, normalised pictures; the same bytes for any number of workers."
+    "Batches of augmented, normalised pictures; the same bytes for any number of workers, however they are started."
     def __init__(
         self,
         images: Images,              # the set
@@ -509,14 +548,17 @@ class Loader:
         seed: int = 0,               # decides order and draws
         workers: int = 0,            # processes that prepare batches beside the training; 0: none
         drop_last: bool = False,     # leave out the smaller last batch
+        start_method=None,           # how processes start: "fork", "spawn", "forkserver"; None: the system's custom
+        persistent: bool = False,    # keep the processes from one epoch to the next
+        timeout: float = 300,        # seconds without a byte after which a process counts as hanging
     ):
-        if not 1 <= batch_size <= len(images):
-            raise ValueError(f"batch_size={batch_size} does not fit a set of {len(images)} pictures; choose 1 to {len(images)}")
+        _check_loader(images, batch_size, seed, workers, start_method, timeout)
         self.images, self.norm = images, images.statistics() if norm is None else normalisation(norm)
         self.policy = Policy() if policy is None else _as_policy(policy)
         self.batch_size, self.shuffle, self.seed, self.workers, self.drop_last = batch_size, shuffle, seed, workers, drop_last
+        self.start_method, self.persistent, self.timeout = start_method, persistent, timeout
         self.pipeline = Pipeline(self.policy, self.norm, images.images.shape[1:3])
-        self.epoch, self.start, self._processes = 0, 0, None
+        self.epoch, self.start, self._order, self._kept = 0, 0, (None, None), None
 
     def __len__(self):
         whole, rest = divmod(len(self.images), self.batch_size)
@@ -525,7 +567,21 @@ class Loader:
     def __repr__(self):
         return f"Loader({self.images!r}, {len(self)} batches of {self.batch_size}, {self.policy!r})"
 
-# %% ../nbs/02_augment.ipynb #16dda9e9
+# %% ../nbs/02_augment.ipynb #3408a252
+def _check_loader(images, batch_size, seed, workers, start_method, timeout):
+    "Raise ValueError for settings of a `Loader` that cannot work."
+    if not 1 <= batch_size <= len(images):
+        raise ValueError(f"batch_size={batch_size} does not fit a set of {len(images)} pictures; choose 1 to {len(images)}")
+    for name, value in (("seed", seed), ("workers", workers)):
+        if not _kinds[int][1](value) or value < 0:
+            raise ValueError(f"{name}={value!r} must be a whole number; use 0 or more")
+    known = multiprocessing.get_all_start_methods()
+    if start_method not in (None, *known):
+        raise ValueError(f"processes cannot be started by {start_method!r} here; choose one of {', '.join(known)}, or None")
+    if not _kinds[float][1](timeout) or timeout <= 0:
+        raise ValueError(f"timeout={timeout!r} would call every process hanging; give seconds above 0")
+
+# %% ../nbs/02_augment.ipynb #7609870d
 @patch
 def set_epoch(
     self: Loader,
@@ -533,48 +589,189 @@ def set_epoch(
     start: int = 0,  # batch to begin with
 ) -> Loader:
     "Choose which epoch the next pass is, and where it begins; returns the loader."
+    if epoch < 0 or not 0 <= start <= len(self):
+        raise ValueError(f"epoch {epoch} cannot begin at batch {start} of {len(self)}; use an epoch of at least 0 and a batch from 0 to {len(self)}")
     self.epoch, self.start = epoch, start
     return self
 
 
 @patch
-def keys(self: Loader, epoch: int) -> list:
-    "The batches of an epoch as lists of (epoch, position)."
-    order = np.arange(len(self.images))
-    if self.shuffle:
-        order = np.random.default_rng([self.seed, epoch]).permutation(order)
-    parts = [order[k:k + self.batch_size] for k in range(0, len(order), self.batch_size)]
-    return [[(epoch, int(p)) for p in part] for part in parts[:len(self)]]
+def positions(
+    self: Loader,
+    epoch: int,   # epoch number
+    number: int,  # batch number, from 0
+) -> np.ndarray:  # int64
+    "The positions in the set of the pictures in one batch."
+    if self._order[0] != epoch:
+        everything = np.arange(len(self.images))
+        order = np.random.default_rng([self.seed, epoch]).permutation(everything) if self.shuffle else everything
+        self._order = (epoch, order)
+    return self._order[1][number * self.batch_size:(number + 1) * self.batch_size]
 
-# %% ../nbs/02_augment.ipynb #f80d4c31
+# %% ../nbs/02_augment.ipynb #5285107f
+@patch
+def batch(
+    self: Loader,
+    epoch: int,   # epoch number
+    number: int,  # batch number, from 0
+) -> Batch:
+    "Make one batch, here and now."
+    positions = self.positions(epoch, number)
+    x = self.pipeline(self.images.images[positions], positions, self.seed, epoch)
+    return Batch(x, torch.from_numpy(self.images.labels[positions]), torch.from_numpy(positions.copy()))
+
+# %% ../nbs/02_augment.ipynb #7544a49f
+def _serve(there, here, loader):
+    "Answer requests for batches until the other end hangs up."
+    here.close()  # a forked process got a copy; while it is open, the end of the training would go unnoticed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)  # several threads in each process would only get in each other's way
+    cv2.setNumThreads(0)
+    try:
+        while True:
+            epoch, number = struct.unpack("<qq", _receive(there, bytearray(16)))
+            _answer(there, loader, epoch, number)
+    except OSError:
+        pass
+
+
+def _answer(there, loader, epoch, number):
+    "Send one batch, or the reason why there is none."
+    try:
+        parts = [part.numpy() for part in loader.batch(epoch, number)]
+        words = [[part.shape, part.dtype.name] for part in parts]
+    except Exception as problem:
+        parts, words = [], f"{type(problem).__name__}: {problem}"
+    head = json.dumps(words).encode()
+    there.sendall(struct.pack("<q", len(head)) + head)
+    for part in parts:
+        there.sendall(part.data)
+
+# %% ../nbs/02_augment.ipynb #c01f173a
+def _receive(end, buffer):
+    "Fill `buffer` from a socket; raises ConnectionError or TimeoutError when nothing more comes."
+    view = memoryview(buffer).cast("B")
+    while len(view):
+        count = end.recv_into(view)
+        if not count:
+            raise ConnectionError("the other end hung up")
+        view = view[count:]
+    return buffer
+
+
+class _WorkerLost(Exception):
+    "A loader process that died, hangs or cannot make its batch; the text says which."
+
+# %% ../nbs/02_augment.ipynb #f445fd29
+class _Workers:
+    "The processes of a loader: start them, ask for batches in order, end them."
+    def __init__(self, loader):
+        self.timeout, self.ends, self.processes = loader.timeout, [], []
+        context = multiprocessing.get_context(loader.start_method)
+        context.set_forkserver_preload([__name__])  # if a fork server it is, torch is imported once and not in each process
+        try:
+            for number in range(loader.workers):
+                self._start(context, loader, f"loader process {number}")
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, context, loader, name):
+        here, there = socket.socketpair()
+        self.ends.append(here)
+        with there:
+            process = context.Process(target=_serve, args=(there, here, loader), name=name, daemon=True)
+            process.start()
+        self.processes.append(process)
+        here.settimeout(self.timeout)
+
+    def close(self):
+        for end in self.ends:
+            end.close()
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+# %% ../nbs/02_augment.ipynb #149c872a
+@patch
+def batches(self: _Workers, epoch, numbers, ahead=2):
+    "The batches `numbers` of an epoch, in order; raises `_WorkerLost`."
+    count, asked = len(self.ends), 0
+    for k in range(len(numbers)):
+        while asked < min(len(numbers), k + ahead * count):
+            self._talk(asked % count, lambda end: end.sendall(struct.pack("<qq", epoch, numbers[asked])))
+            asked += 1
+        yield self._talk(k % count, _read_batch)
+
+
+@patch
+def _talk(self: _Workers, k, action):
+    "Do `action` with the socket of process `k`; raises `_WorkerLost` saying what became of the process."
+    try:
+        return action(self.ends[k])
+    except TimeoutError:
+        raise _WorkerLost(f"{self.processes[k].name} has been silent for {self.timeout:g} seconds") from None
+    except OSError:
+        self.processes[k].join(5)
+        code = self.processes[k].exitcode
+        end = "hung up" if code is None else f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise _WorkerLost(f"{self.processes[k].name} {end}") from None
+
+
+def _read_batch(end):
+    length, = struct.unpack("<q", _receive(end, bytearray(8)))
+    words = json.loads(_receive(end, bytearray(length)))
+    if isinstance(words, str):
+        raise _WorkerLost(f"a loader process could not make its batch ({words})")
+    return Batch(*(torch.from_numpy(_receive(end, np.empty(shape, kind))) for shape, kind in words))
+
+# %% ../nbs/02_augment.ipynb #3fb529e7
 @patch
 def __iter__(self: Loader):
-    dataset, batches = _Draws(self.images, self.pipeline, self.seed), self.keys(self.epoch)[self.start:]
-    done = 0
-    if self.workers:
-        try:
-            for batch in self._in_processes(dataset, batches):
-                yield batch
-                done += 1
-        except RuntimeError as problem:
-            if "worker" not in str(problem).lower():
-                raise
-            warnings.warn(f"a loader process died ({str(problem).splitlines()[0]}); going on without processes, same batches", stacklevel=2)
-    for batch in batches[done:]:
-        yield dataset.__getitems__(batch)
+    return self._walk(self.epoch, self.start)
 
 
 @patch
-def _in_processes(self: Loader, dataset, batches):
-    return torch.utils.data.DataLoader(
-        dataset, batch_sampler=batches, num_workers=self.workers, collate_fn=_as_it_is,
-        generator=torch.Generator().manual_seed(self.seed), worker_init_fn=_quiet_worker)
+def _walk(self: Loader, epoch, done):
+    "The batches of an epoch from number `done` on."
+    if self.workers and done < len(self):
+        try:
+            for batch in self._from_processes(epoch, range(done, len(self))):
+                yield batch
+                done += 1
+        except _WorkerLost as problem:
+            warnings.warn(f"{problem}; going on without processes from batch {done} of epoch {epoch}, with the same bytes. If it "
+                          "happens again, use fewer workers, or a longer timeout on a slow machine", stacklevel=2)
+    for number in range(done, len(self)):
+        yield self.batch(epoch, number)
 
 
-def _quiet_worker(number):
-    "Each process prepares pictures on one core; several threads in each would only get in each other's way."
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+@patch
+def _from_processes(self: Loader, epoch, numbers):
+    "Batches made by processes; they are kept for the next epoch if that is wanted and this one came to its end."
+    (workers, self._kept), finished = (self._kept or _Workers(self), None), False
+    try:
+        yield from workers.batches(epoch, numbers)
+        finished = True
+    finally:
+        if finished and self.persistent and self._kept is None:
+            self._kept = workers
+        else:
+            workers.close()
+
+# %% ../nbs/02_augment.ipynb #d2c65c9d
+@patch
+def close(self: Loader):
+    "End the processes kept by `persistent=True`; the loader can be used again."
+    if self._kept:
+        self._kept.close()
+    self._kept = None
+
+
+@patch
+def __getstate__(self: Loader):
+    return {**self.__dict__, "_kept": None, "_order": (None, None)}  # what a process of another kind of start needs
 
 # %% ../nbs/02_augment.ipynb #5487d951
 @patch

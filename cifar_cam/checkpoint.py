@@ -6,8 +6,9 @@
 __all__ = ['history_columns', 'pack', 'unpack', 'CheckpointError', 'write_sealed', 'read_sealed', 'Checkpoints', 'load_state',
            'History', 'save_model', 'load_model', 'LoadedRun', 'load_run', 'import_state_dict']
 
-# %% ../nbs/06_checkpoint.ipynb #302d3733
+# %% ../nbs/06_checkpoint.ipynb #4933c6e6
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -15,17 +16,20 @@ import math
 import os
 import shutil
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from fastcore.basics import patch
+from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
 from . import show as draw
 from .data import Normalisation, normalisation
+from .download import plain, sync_folder
 from .model import create_model
 
 # %% ../nbs/06_checkpoint.ipynb #d086253f
@@ -67,7 +71,7 @@ def unpack(
         return {unpack(k, tensors): unpack(v, tensors) for k, v in value}
     return {"list": list, "tuple": tuple}[kind](unpack(v, tensors) for v in value)
 
-# %% ../nbs/06_checkpoint.ipynb #b9be28d0
+# %% ../nbs/06_checkpoint.ipynb #f2c0600c
 class CheckpointError(ValueError):
     "A checkpoint that is missing, incomplete or altered."
 
@@ -78,70 +82,119 @@ def _write(path, data):
         file.flush()
         os.fsync(file.fileno())
 
+# %% ../nbs/06_checkpoint.ipynb #ae22702a
+_advice = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "the disk is full ({free} free); make room, or save in another folder",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "it may not be written to; save in a folder of your own",
+    (errno.ENOENT, errno.ENOTDIR, errno.ENOTCONN, errno.ESTALE): "the folder has vanished; bring its drive back, or save in another folder",
+    (errno.EIO,): "the disk or network drive fails; save in another folder, on another disk",
+}
 
-def _sync_folder(path):
-    "Force a folder's entries to disk, where the system can do that."
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
-# %% ../nbs/06_checkpoint.ipynb #7e94eef8
+def _free(place):
+    "Bytes free where `place` is or would be."
+    return shutil.disk_usage(next((p for p in (place, *place.parents) if p.exists()), Path("."))).free
+
+
+@contextmanager
+def _advised(place):
+    "An OSError inside is raised anew with its cause and fix."
+    try:
+        yield
+    except OSError as problem:
+        advice = next((text for numbers, text in _advice.items() if problem.errno in numbers), "{why}; save in another folder")
+        words = advice.format(free=f"{_free(place) / 1e6:,.1f} MB", why=problem.strerror or problem)
+        raise OSError(problem.errno or errno.EIO, f"cannot save {place}: {words}. What was saved before is unharmed") from problem
+
+# %% ../nbs/06_checkpoint.ipynb #6e71b827
+def _seal(files):
+    "SHA-256 and size of each file as JSON; the same files in the same order always give the same bytes."
+    return json.dumps({name: dict(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in files.items()}, indent=1).encode()
+
+# %% ../nbs/06_checkpoint.ipynb #00fd44a1
 def write_sealed(
     folder,       # where the finished folder will stand
     files: dict,  # file name -> bytes
 ) -> Path:
-    "Write files into a folder that appears complete, with a seal (`manifest.json`), or not at all."
+    "Write files into a folder that appears complete, with a seal (`manifest.json`), or not at all; raises OSError with cause and fix."
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        for name, data in files.items():
-            _write(aside/name, data)
-        seal = {name: dict(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in files.items()}
-        _write(aside/"manifest.json", json.dumps(seal, indent=1).encode())
-        _sync_folder(aside)
-        _replace_folder(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with _advised(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(folder.parent, folder.name)
+        if _free(folder.parent) < sum(map(len, files.values())):
+            raise OSError(errno.ENOSPC, "not enough room")
+        try:
+            aside.mkdir()
+            for name, data in {**files, "manifest.json": _seal(files)}.items():
+                _write(aside/name, data)
+            sync_folder(aside)
+            _replace_folder(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     return folder
 
-
+# %% ../nbs/06_checkpoint.ipynb #fb2168eb
 def _replace_folder(new, place):
-    "Move `new` to `place`; what stood there is kept until the move is done."
+    "Move `new` to `place`; what stood there is kept until the move is done, and put back when it fails."
     old = place.with_name(f".{place.name}.{os.getpid()}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if place.exists():
         os.rename(place, old)
-    os.rename(new, place)
-    _sync_folder(place.parent)
+    try:
+        os.rename(new, place)
+    except OSError:
+        if old.exists():
+            os.rename(old, place)
+        raise
+    sync_folder(place.parent)
     shutil.rmtree(old, ignore_errors=True)
 
-# %% ../nbs/06_checkpoint.ipynb #64ffd0ab
+
+def _alive(process):
+    "Whether another process of this number is running here."
+    try:
+        os.kill(process, 0)
+        return process != os.getpid()
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+
+# %% ../nbs/06_checkpoint.ipynb #9e10bf4a
+def _tidy(parent, name):
+    "Finish what processes that are no more left behind of folders called `name` (may hold *)."
+    for left in [*parent.glob(f".{name}.*.tmp"), *parent.glob(f".{name}.*.old")]:
+        place, process, kind = left.name[1:].rsplit(".", 2)
+        if not process.isdigit() or os.name == "posix" and _alive(int(process)):
+            continue
+        if kind == "old" and not (parent/place).exists():
+            os.rename(left, parent/place)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+# %% ../nbs/06_checkpoint.ipynb #3800c9f7
 def read_sealed(
     folder,  # a folder made by `write_sealed`
 ) -> dict:   # file name -> bytes
     "Read a sealed folder; raises CheckpointError when a byte differs from what was written."
     folder = Path(folder)
     try:
-        seal = json.loads((folder/"manifest.json").read_bytes())
-        files = {name: (folder/name).read_bytes() for name in seal}
-    except (OSError, ValueError) as problem:
+        if not folder.exists():
+            _tidy(folder.parent, folder.name)
+        written = (folder/"manifest.json").read_bytes()
+        seal = json.loads(written)
+        strange = [name for name in seal if Path(name).name != name]
+        files = {name: (folder/name).read_bytes() for name in seal if name not in strange}
+    except (OSError, ValueError, TypeError, RecursionError) as problem:
         raise CheckpointError(f"{folder} is not a complete checkpoint ({problem}); use an older one or start anew") from problem
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != seal[name]["sha256"]:
-            raise CheckpointError(f"{folder/name} was altered since it was written (its SHA-256 differs); use an older checkpoint")
+    made = _seal(files)
+    if strange or made != written:
+        wrong = [name for name, entry in json.loads(made).items() if seal[name] != entry]
+        raise CheckpointError(f"{folder/(wrong or ['manifest.json'])[0]} was altered since it was written (its SHA-256 differs); "
+                              "use an older checkpoint")
     return files
 
-# %% ../nbs/06_checkpoint.ipynb #2805ce5a
+# %% ../nbs/06_checkpoint.ipynb #0dc851b3
 class Checkpoints:
     "Numbered, sealed checkpoints in a folder; `save(number, state)`, `latest()`."
     def __init__(
@@ -149,36 +202,53 @@ class Checkpoints:
         folder,         # where they are kept
         keep: int = 2,  # how many of the newest to keep
     ):
-        self.folder, self.keep = Path(folder), keep
+        self.folder, self.keep, self._stood = Path(folder), keep, False
 
     def paths(self) -> list:
         "The checkpoint folders, oldest first."
         return sorted(p for p in self.folder.glob("step-*") if p.is_dir())
 
-    def save(self, number: int, state) -> Path:
-        "Write a checkpoint and drop the oldest beyond `keep`."
-        words, numbers = pack(state)
-        files = {"state.json": json.dumps(words).encode(), "tensors.safetensors": tensors_to_bytes(numbers)}
-        path = write_sealed(self.folder/f"step-{number:09d}", files)
-        for old in self.paths()[:-self.keep]:
-            shutil.rmtree(old, ignore_errors=True)
-        return path
+# %% ../nbs/06_checkpoint.ipynb #d20a000f
+@patch
+def save(self: Checkpoints, number: int, state) -> Path:
+    "Write a checkpoint; drop the oldest beyond `keep`, and later ones, which were damaged. Raises OSError with cause and fix."
+    words, numbers = pack(state)
+    files = {"state.json": json.dumps(words).encode(), "tensors.safetensors": tensors_to_bytes(numbers)}
+    with _advised(self.folder):
+        if self._stood and not self.folder.is_dir():
+            raise OSError(errno.ENOENT, "gone")  # made anew it would be on the wrong disk
+    path = write_sealed(self.folder/f"step-{number:09d}", files)
+    self._stood = True
+    kept = [p for p in self.paths() if p <= path][-self.keep:]
+    for other in set(self.paths()) - set(kept):
+        shutil.rmtree(other, ignore_errors=True)
+    return path
 
-    def latest(self):
-        "The state of the newest whole checkpoint, or None when there is none."
-        for path in reversed(self.paths()):
-            try:
-                return load_state(path)
-            except CheckpointError as problem:
-                warnings.warn(f"{problem}; trying the one before", stacklevel=2)
 
-# %% ../nbs/06_checkpoint.ipynb #0afca926
+@patch
+def latest(self: Checkpoints):
+    "The state of the newest whole checkpoint, or None when there is none."
+    _tidy(self.folder, "step-*")
+    self._stood = self._stood or self.folder.is_dir()
+    for path in reversed(self.paths()):
+        try:
+            return load_state(path)
+        except CheckpointError as problem:
+            warnings.warn(f"{problem}; trying the one before", stacklevel=2)
+
+# %% ../nbs/06_checkpoint.ipynb #8606f998
+_malformed = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, SafetensorError)
+
+
 def load_state(
     folder,  # one checkpoint's folder
 ):
     "Read one checkpoint; raises CheckpointError."
     files = read_sealed(folder)
-    return unpack(json.loads(files["state.json"]), tensors_from_bytes(files["tensors.safetensors"]))
+    try:
+        return unpack(json.loads(files["state.json"]), tensors_from_bytes(files["tensors.safetensors"]))
+    except _malformed as problem:
+        raise CheckpointError(f"{folder} is no checkpoint of this package ({problem!r}); use another one") from problem
 
 # %% ../nbs/06_checkpoint.ipynb #3f7ed156
 history_columns = ("epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy", "seconds")
@@ -250,7 +320,7 @@ def _repr_html_(self: History):
     cell = lambda n, v: "" if math.isnan(v) else form.get(n, "{:.2%}" if n.endswith("accuracy") else "{:.4f}").format(v)
     return draw.html_table([[cell(n, row.get(n, math.nan)) for n in names] for row in self], [n.replace("_", " ") for n in names])
 
-# %% ../nbs/06_checkpoint.ipynb #d09a67f2
+# %% ../nbs/06_checkpoint.ipynb #9e4d68e9
 def save_model(
     folder,                 # where to put it
     model: torch.nn.Module, # made by `create_model`
@@ -271,12 +341,15 @@ def load_model(
 ) -> torch.nn.Module:  # in evaluation mode, with `.classes`, `.normalisation` and `.recipe`
     "Build the model a folder describes and load its weights; raises CheckpointError."
     files = read_sealed(folder)
-    card = json.loads(files["model.json"])
-    options = dict(card["made_by"])
-    with torch.random.fork_rng(devices=[]):
-        model = create_model(options.pop("name"), **options)
-    model.load_state_dict(tensors_from_bytes(files["weights.safetensors"]))
-    model.classes, model.normalisation, model.recipe = tuple(card["classes"]), normalisation(card["normalisation"]), card["recipe"]
+    try:
+        card = json.loads(files["model.json"])
+        options = dict(card["made_by"])
+        with torch.random.fork_rng(devices=[]):
+            model = create_model(options.pop("name"), **options)
+        model.load_state_dict(tensors_from_bytes(files["weights.safetensors"]))
+        model.classes, model.normalisation, model.recipe = tuple(card["classes"]), normalisation(card["normalisation"]), card["recipe"]
+    except _malformed as problem:
+        raise CheckpointError(f"{folder} holds no model this version can build ({problem}); give a folder written by save_model") from problem
     return model.to(memory_format=torch.channels_last).eval()  # the layout it was trained and measured in
 
 # %% ../nbs/06_checkpoint.ipynb #b19bcb8f
@@ -304,7 +377,7 @@ def load_run(
     history = History.from_csv(path.read_text()) if path.is_file() else History()
     return LoadedRun(model, model.recipe, model.classes, model.normalisation, history, folder)
 
-# %% ../nbs/06_checkpoint.ipynb #f30f6b9a
+# %% ../nbs/06_checkpoint.ipynb #4408e2dd
 def import_state_dict(
     path,                     # a .pt or .pth file holding a state dict
     model: torch.nn.Module,   # the network it belongs to
@@ -314,5 +387,5 @@ def import_state_dict(
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state.get("state_dict", state))
     except Exception as problem:
-        raise CheckpointError(f"cannot import {path}: {str(problem).splitlines()[0]}; it must be a state_dict of this very network") from problem
+        raise CheckpointError(f"cannot import {path}: {plain((str(problem) or repr(problem)).splitlines()[0])}; it must be a state_dict of this very network") from problem
     return model

@@ -6,7 +6,7 @@
 __all__ = ['train_command', 'recipes_command', 'lr_find_command', 'evaluate_command', 'explain_command', 'report_command',
            'parser', 'main']
 
-# %% ../nbs/14_cli.ipynb #c687c0aa
+# %% ../nbs/14_cli.ipynb #9b3c5735
 import argparse
 import json
 import math
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .checkpoint import load_run
 from .data import load_data
+from .download import plain, write_atomic
 from .evaluate import predict
 from .gradcam import explain
 from .recipes import prepare, recipe, recipes, run
@@ -38,7 +39,7 @@ def train_command(options) -> int:
           f"in {result.metrics['seconds']:.0f} s\nreport: {page}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #85b50d70
+# %% ../nbs/14_cli.ipynb #3788ee81
 def recipes_command(options) -> int:
     "List the recipes, or print one."
     if options.name:
@@ -53,11 +54,16 @@ def lr_find_command(options) -> int:
     chosen = recipe(options.recipe)
     learner, *_ = prepare(chosen, options.data, seed=options.seed, device=options.device, precision=options.precision)
     settings = {**chosen.finder, **({} if options.steps is None else {"steps": options.steps})}
-    curve = learner.lr_find(**settings)
-    path = save_figure(curve.plot().figure, Path(options.out or "runs/lr-find")/"lr_find.png", close=True)
+    curve = learner.lr_find(**settings, sweeps=options.sweeps, confirm=options.confirm)
+    folder = Path(options.out or "runs/lr-find")
+    path = save_figure(curve.plot().figure, folder/"lr_find.png", close=True)
+    write_atomic(folder/"lr_find.json", (json.dumps(curve.to_dict(), indent=1) + "\n").encode())
     for rule, rate in curve.suggestions().items():
         print(f"{rule:<12} {rate:.3g}")
-    print(f"recommended  {curve.recommended or 'none: ' + curve.reason}\nfigure: {path}")
+    for rule, rate, loss in curve.confirmed:
+        print(f"tried        {rate:<8.2g} ({rule}): loss {loss:.3f} after a short training")
+    span = "  (interval {:.2g} to {:.2g})".format(*curve.interval) if curve.interval else ""
+    print(f"recommended  {curve.recommended or 'none: ' + curve.reason}{span}\nfigure: {path}")
     return 0 if curve.recommended else 2
 
 # %% ../nbs/14_cli.ipynb #c898159c
@@ -131,7 +137,7 @@ def _training(command):
     command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
-# %% ../nbs/14_cli.ipynb #bc36eb50
+# %% ../nbs/14_cli.ipynb #06e05a26
 def _add_training_commands(commands):
     demo = commands.add_parser("demo", help="train on drawn shapes, offline, in about a minute, and write a report")
     _training(demo)
@@ -143,6 +149,8 @@ def _add_training_commands(commands):
     find = commands.add_parser("lr-find", help="sweep the learning rate of a recipe")
     find.add_argument("--recipe", default="demo", help="a name from `cifar-cam recipes` (default demo)")
     find.add_argument("--steps", type=int, help="batches at most (default: the recipe's)")
+    find.add_argument("--sweeps", type=int, default=1, help="sweeps over the data in other orders; 3 give an interval (default 1)")
+    find.add_argument("--confirm", action="store_true", help="train shortly at the rate of each rule, recommend the best")
     _training(find)
     find.set_defaults(command=lr_find_command)
     listing = commands.add_parser("recipes", help="list the recipes, or print one")
@@ -164,7 +172,7 @@ def _add_run_commands(commands):
     explaining.add_argument("--targets", nargs="+", default=["predicted", "true"], help="predicted, true, a class, or a contrast a,b")
     explaining.add_argument("--method", default="gradcam", help="gradcam, gradcam++, hirescam, layercam, …")
 
-# %% ../nbs/14_cli.ipynb #3c6349dd
+# %% ../nbs/14_cli.ipynb #5d4740f1
 def parser() -> argparse.ArgumentParser:
     "The command line's grammar."
     top = _Parser("cifar-cam", description="Train an image classifier on CIFAR-10 and see why it decides as it does.")
@@ -181,8 +189,8 @@ def main(
     options = parser().parse_args(argv)
     try:
         return options.command(options)
-    except (ValueError, TypeError, OSError, FloatingPointError) as problem:
-        print(f"cifar-cam: {' '.join(str(problem).split())}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as problem:
+        print(f"cifar-cam: {plain(' '.join(str(problem).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("cifar-cam: stopped at once; run the same command again to go on from the last checkpoint", file=sys.stderr)

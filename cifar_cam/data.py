@@ -6,11 +6,13 @@
 __all__ = ['normalisations', 'picture_endings', 'cifar10_classes', 'Normalisation', 'normalisation', 'Images', 'shapes',
            'load_arrays', 'read_picture', 'image_folder', 'cifar10', 'cifar100', 'load_data']
 
-# %% ../nbs/01_data.ipynb #de0fe78a
+# %% ../nbs/01_data.ipynb #5ed3f05e
 import hashlib
 import io
 import json
 import math
+import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from fastcore.basics import patch
 
 from . import download as fetch
 from . import show as draw
+from .download import plain
 
 # %% ../nbs/01_data.ipynb #5e35201f
 @dataclass(frozen=True)
@@ -66,25 +69,43 @@ def normalisation(
     raise ValueError(f"unknown normalisation {source!r}; choose one of {', '.join(normalisations)}, or measure your own "
                      "with images.statistics()")
 
-# %% ../nbs/01_data.ipynb #0e03a5db
+# %% ../nbs/01_data.ipynb #0cf4160f
+def _checked_names(classes):
+    "Class names as a tuple of different printable texts."
+    names = tuple(plain(c) for c in classes)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the class name {twice!r} is given twice; give every class a name of its own")
+    return names
+
+
 def _checked_pictures(images):
-    if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+    if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         found = f"{getattr(images, 'dtype', type(images).__name__)} of shape {getattr(images, 'shape', '?')}"
         raise ValueError(f"images must be uint8 of shape (number, height, width, 3), got {found}; "
                          "scale to 0..255, put the colour axis last and convert with .astype('uint8')")
     return images
 
-
+# %% ../nbs/01_data.ipynb #94875eb8
 def _checked_labels(labels, count, classes):
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) != count or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels must be {count} whole numbers, one for each picture, got {labels.dtype} of shape {labels.shape}")
+        raise ValueError(f"labels must be {count} whole numbers, one for each picture, got {labels.dtype} of shape {labels.shape}; "
+                         "number the classes from 0 and keep pictures and labels together")
     if count and (labels.min() < 0 or labels.max() >= len(classes)):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, but there are {len(classes)} class names "
                          f"(0 to {len(classes) - 1}); pass all class names or correct the labels")
     return labels.astype(np.int64)
 
-# %% ../nbs/01_data.ipynb #8ceafa4f
+
+def _checked_masks(masks, shape):
+    masks = np.asarray(masks)
+    if masks.shape != shape or masks.dtype != bool:
+        raise ValueError(f"masks must be truth values of shape {shape}, one for each pixel, got {masks.dtype} of shape {masks.shape}; "
+                         "convert with .astype(bool), or leave them out")
+    return masks
+
+# %% ../nbs/01_data.ipynb #826c6ee2
 class Images:
     "A set of labelled pictures of one size; raises ValueError when shapes, types or labels do not fit together."
     def __init__(
@@ -98,12 +119,13 @@ class Images:
         origin=None,  # whole numbers (number,): each picture's position in the set it was taken from
     ):
         self.images = _checked_pictures(images)
-        self.classes = tuple(str(c) for c in classes)
+        self.classes = _checked_names(classes)
         self.labels = _checked_labels(labels, len(images), self.classes)
-        if masks is not None and masks.shape != images.shape[:3]:
-            raise ValueError(f"masks must have shape {images.shape[:3]}, one truth value for each pixel, got {masks.shape}")
-        self.masks, self.name, self.note = masks, name, note
-        self.origin = np.arange(len(images)) if origin is None else np.asarray(origin, dtype=np.int64)
+        self.masks = None if masks is None else _checked_masks(masks, images.shape[:3])
+        self.name, self.note = plain(name), plain(note)
+        self.origin = np.arange(len(images)) if origin is None else np.asarray(origin)
+        if self.origin.shape != (len(images),) or self.origin.dtype.kind not in "iu":
+            raise ValueError(f"origin must be {len(images)} whole numbers, got {self.origin.dtype} of shape {self.origin.shape}; leave it out")
 
     def __len__(self):
         return len(self.images)
@@ -112,13 +134,13 @@ class Images:
         number, height, width = self.images.shape[:3]
         return f"Images({self.name or 'unnamed'}: {number:,} pictures of {height}×{width}, {len(self.classes)} classes)"
 
-# %% ../nbs/01_data.ipynb #e48ec08f
+# %% ../nbs/01_data.ipynb #5bc3ada6
 @patch
 def __getitem__(self: Images, which):
     "`images[3]` is (picture, label); `images[2:9]`, `images[[4, 1]]`, `images[truths]` are `Images`."
     if isinstance(which, (int, np.integer)):
         return self.images[which], int(self.labels[which])
-    which = which if isinstance(which, slice) else np.asarray(which)
+    which = which if isinstance(which, slice) else np.asarray(which, None if len(which) else int)
     masks = None if self.masks is None else self.masks[which]
     return Images(self.images[which], self.labels[which], self.classes, masks, self.name, self.note, self.origin[which])
 
@@ -271,13 +293,15 @@ def _repr_html_(self: Images):
     rows = [[name, number] for name, number in self.counts().items()]
     return draw.html_table(rows, ["class", "pictures"], caption=repr(self))
 
-# %% ../nbs/01_data.ipynb #e5880296
+# %% ../nbs/01_data.ipynb #0bc56178
 @patch
 def statistics(
     self: Images,
     *others,  # further `Images` to measure together with this one, e.g. the test set
 ) -> Normalisation:
     "Channel means and standard deviations over all pixels, measured exactly."
+    if not any(len(images) for images in (self, *others)):
+        raise ValueError(f"{self!r} has no pictures to measure; add some, or give a normalisation by name")
     pixels, total, squares = 0, np.zeros(3, np.uint64), np.zeros(3, np.uint64)
     for images in (self, *others):
         for start in range(0, len(images), 4096):
@@ -318,39 +342,88 @@ def fingerprint(self: Images) -> str:
     digest.update(np.ascontiguousarray(self.labels))
     return digest.hexdigest()
 
-# %% ../nbs/01_data.ipynb #19f78df7
+# %% ../nbs/01_data.ipynb #3106d1cd
 _array_names = "x_train, y_train, x_test, y_test (and optionally classes, name, note)"
 
 
-def _open_arrays(path):
+def _there(path, kind="exists"):
+    "Whether a path exists, or is_file, or is_dir; names that no file system takes do not."
+    try:
+        return getattr(path, kind)()
+    except (OSError, ValueError):
+        return False
+
+
+def _open_arrays(path, max_bytes=4_000_000_000):
     "The arrays of an .npz file, each read; raises ValueError naming the cause when it is not one."
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; give the path of an .npz file with {_array_names}")
+    if not _there(path, "is_file"):
+        raise FileNotFoundError(f"no file {plain(path)}; give the path of an .npz file with {_array_names}")
     try:
+        with zipfile.ZipFile(path) as members:
+            unpacked = sum(member.file_size for member in members.infolist())
+        if unpacked > max_bytes:
+            raise ValueError(f"unpacks to {unpacked:,} bytes, more than max_bytes={max_bytes:,}")
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return {name: _array(arrays[name], name) for name in arrays.files}
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as .npz arrays ({error}); save it anew with numpy.savez, "
+        raise ValueError(f"{plain(path)} cannot be read as .npz arrays ({plain(error)}); save it anew with numpy.savez, "
                          "without Python objects in it") from error
 
-# %% ../nbs/01_data.ipynb #102d60fc
+
+def _array(value, name):
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return value
+
+# %% ../nbs/01_data.ipynb #d3317bbb
 def load_arrays(
     path,           # .npz file with x_train (N,H,W,3 uint8), y_train (N,), x_test, y_test
     classes=None,   # class names in label order; default: `classes` in the file, else the label numbers
+    max_bytes: int = 4_000_000_000,  # refuse a file that unpacks to more
 ) -> tuple:         # (training `Images`, test `Images`)
     "Read a training and a test set from one .npz file; raises FileNotFoundError or ValueError."
-    arrays = _open_arrays(path)
+    arrays = _open_arrays(path, max_bytes)
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {_array_names}")
-    if classes is None:
-        highest = max(int(arrays["y_train"].max(initial=0)), int(arrays["y_test"].max(initial=0)))
-        classes = arrays.get("classes", np.arange(highest + 1))
-    name, note = (str(arrays.get(key, default)) for key, default in (("name", Path(path).stem), ("note", "")))
-    return tuple(Images(arrays["x_" + part], arrays["y_" + part], classes, name=name, note=note) for part in ("train", "test"))
+        raise ValueError(f"{plain(path)} lacks {', '.join(missing)}; it must hold {_array_names}")
+    with _names_file(path):
+        classes = _array_classes(arrays) if classes is None else classes
+        name, note = (str(arrays.get(key, default)) for key, default in (("name", Path(path).stem), ("note", "")))
+        return tuple(Images(arrays["x_" + part], arrays["y_" + part], classes, name=name, note=note) for part in ("train", "test"))
 
-# %% ../nbs/01_data.ipynb #0823ff01
+# %% ../nbs/01_data.ipynb #5b8e20b0
+@contextmanager
+def _names_file(path):
+    "Put the file's name before a ValueError about what is in it."
+    try:
+        yield
+    except ValueError as problem:
+        raise ValueError(f"{plain(path)}: {problem}") from problem
+
+
+def _array_classes(arrays):
+    "The class names in an .npz file, or the label numbers."
+    if "classes" in arrays:
+        return np.atleast_1d(arrays["classes"]).ravel()
+    labels = [arrays[name] for name in ("y_train", "y_test")]
+    if any(a.dtype.kind not in "iu" or a.ndim != 1 for a in labels):
+        raise ValueError("labels (y_train, y_test) must be rows of whole numbers; number the classes from 0")
+    highest = max(int(a.max(initial=0)) for a in labels)
+    if highest > 100_000:
+        raise ValueError(f"the label {highest} stands for a class without a name; number the classes from 0, or add `classes` to the file")
+    return np.arange(highest + 1)
+
+# %% ../nbs/01_data.ipynb #7dabf46f
+def _digest(arrays):
+    "SHA-256 of named arrays, their names, types and shapes."
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
 @patch
 def save(
     self: Images,
@@ -362,7 +435,7 @@ def save(
     if self.masks is not None:
         arrays["masks"] = self.masks
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, seal=np.array(_digest(arrays)), **arrays)
     return fetch.write_atomic(path, buffer.getvalue())
 
 
@@ -374,13 +447,17 @@ def load(
     "Read a set written by `save`; raises FileNotFoundError or ValueError."
     arrays = _open_arrays(path)
     if not {"images", "labels", "classes"} <= arrays.keys():
-        raise ValueError(f"{path} was not written by Images.save (it holds {', '.join(arrays)}); for training and test "
+        raise ValueError(f"{plain(path)} was not written by Images.save (it holds {plain(', '.join(arrays))}); for training and test "
                          "arrays in one file use load_arrays")
-    return cls(arrays["images"], arrays["labels"], arrays["classes"], arrays.get("masks"), str(arrays.get("name", "")),
-               str(arrays.get("note", "")), arrays.get("origin"))
+    if str(arrays.pop("seal", "")) != _digest(arrays):
+        raise ValueError(f"{plain(path)} was altered since it was written, or written by an early version; save the set anew")
+    with _names_file(path):
+        classes, name, note = np.atleast_1d(arrays["classes"]).ravel(), arrays.get("name", ""), arrays.get("note", "")
+        return cls(arrays["images"], arrays["labels"], classes, arrays.get("masks"), str(name), str(note), arrays.get("origin"))
 
-# %% ../nbs/01_data.ipynb #20fcfecb
+# %% ../nbs/01_data.ipynb #61f62836
 picture_endings = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
+_picture_formats = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no others: an EPS file would start a PostScript interpreter
 
 
 def read_picture(
@@ -391,7 +468,9 @@ def read_picture(
     "Read one picture as RGB bytes, upright; raises ValueError naming the file when it cannot be read."
     from PIL import Image, ImageOps
     try:
-        with Image.open(file) as picture:
+        if isinstance(file, (str, Path)) and not _there(Path(file), "is_file"):
+            raise ValueError("it is no ordinary file")  # a pipe would be waited for without end
+        with Image.open(file, formats=_picture_formats) as picture:
             if picture.width * picture.height > largest:
                 raise ValueError(f"{picture.width}×{picture.height} pixels are more than {largest:,}; scale it down first")
             picture = ImageOps.exif_transpose(picture).convert("RGB")
@@ -399,9 +478,9 @@ def read_picture(
                 picture = ImageOps.fit(picture, (pixels, pixels), Image.Resampling.BICUBIC)
             return np.asarray(picture)
     except Exception as error:
-        raise ValueError(f"cannot read the picture {file} ({error}); replace or remove it") from error
+        raise ValueError(f"cannot read the picture {plain(file)} ({plain(error)}); replace or remove it") from error
 
-# %% ../nbs/01_data.ipynb #8b87ce3e
+# %% ../nbs/01_data.ipynb #faaeeb3d
 def _class_folders(root):
     return {p.name: p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith(".")}
 
@@ -412,12 +491,12 @@ def _folder_images(folders, pixels, name):
     for label, folder in enumerate(folders.values()):
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in picture_endings)
         if not files:
-            raise ValueError(f"the class folder {folder} holds no picture ({', '.join(picture_endings)}); add some or remove it")
+            raise ValueError(f"the class folder {plain(folder)} holds no picture ({', '.join(picture_endings)}); add some or remove it")
         pictures += [read_picture(file, pixels) for file in files]
         labels += [label] * len(files)
     return Images(np.stack(pictures), np.array(labels), folders, name=name)
 
-# %% ../nbs/01_data.ipynb #2a56aa96
+# %% ../nbs/01_data.ipynb #16a9f523
 def image_folder(
     path,                          # folder with train/<class>/ and test/<class>/, or with <class>/ folders
     pixels: int = 32,              # height and width to bring every picture to
@@ -426,20 +505,20 @@ def image_folder(
 ) -> tuple:                        # (training `Images`, test `Images`)
     "Read a folder of class folders; raises FileNotFoundError or ValueError that names the folder or file at fault."
     root = Path(path)
-    if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}; give a folder that holds one folder of pictures for each class")
+    if not _there(root, "is_dir"):
+        raise FileNotFoundError(f"no folder {plain(root)}; give a folder that holds one folder of pictures for each class")
     divided = (root/"train").is_dir() and (root/"test").is_dir()
     folders = _class_folders(root/"train" if divided else root)
     if len(folders) < 2:
-        found = f"only {', '.join(folders)}" if folders else "none"
-        raise ValueError(f"{root} must hold at least two class folders with pictures, found {found}; "
+        found = f"only {plain(', '.join(folders))}" if folders else "none"
+        raise ValueError(f"{plain(root)} must hold at least two class folders with pictures, found {found}; "
                          "lay pictures out as <folder>/<class name>/picture.png")
     train = _folder_images(folders, pixels, root.name)
     if not divided:
         return train.split(test_fraction, seed)
     tests = _class_folders(root/"test")
     if list(tests) != list(folders):
-        raise ValueError(f"{root}/train and {root}/test hold different classes: {sorted(set(folders) ^ set(tests))}; make them the same")
+        raise ValueError(f"{plain(root)}/train and test hold different classes: {sorted(set(folders) ^ set(tests))}; make them the same")
     return train, _folder_images(tests, pixels, root.name)
 
 # %% ../nbs/01_data.ipynb #d77305e7
@@ -461,7 +540,7 @@ _archives = {
               "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"]),
 }
 
-# %% ../nbs/01_data.ipynb #04e35b7a
+# %% ../nbs/01_data.ipynb #34258fd4
 def _rows_to_pictures(rows):
     "Rows of 3,072 bytes, colour by colour, as uint8 pictures (N, 32, 32, 3)."
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
@@ -472,17 +551,23 @@ def _read_batches(read, layout, names, source):
     pictures, labels = [], []
     for name in names:
         batch = fetch.read_cifar_pickle(read(name))
-        if not {b"data", layout["labels"]} <= batch.keys() or len(batch[b"data"]) != len(batch[layout["labels"]]):
-            raise ValueError(f"{source}: {name} is not a CIFAR batch (data and {layout['labels'].decode()} of equal length expected)")
-        pictures.append(_rows_to_pictures(batch[b"data"]))
-        labels += list(batch[layout["labels"]])
+        rows, answers = batch.get(b"data"), batch.get(layout["labels"])
+        whole = isinstance(rows, np.ndarray) and rows.shape[1:] == (3072,) and isinstance(answers, list) and len(answers) == len(rows)
+        if not whole or not all(type(label) is int and 0 <= label < 256 for label in answers):
+            raise ValueError(f"{plain(source)}: {name} is not a CIFAR batch (rows of 3,072 bytes and a label for each expected); "
+                             "use the official archive")
+        pictures.append(_rows_to_pictures(rows))
+        labels += answers
     return np.concatenate(pictures), np.array(labels, np.int64)
 
-# %% ../nbs/01_data.ipynb #c2d2c33d
+# %% ../nbs/01_data.ipynb #b8a1c8b8
 def _read_cifar(read, kind, source, note=""):
     "Both sets of CIFAR-10 or CIFAR-100 through `read(name) -> bytes`."
     layout = _archives[kind]
-    names = [n.decode() for n in fetch.read_cifar_pickle(read(layout["meta"]))[layout["names"]]]
+    names = fetch.read_cifar_pickle(read(layout["meta"])).get(layout["names"])
+    if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
+        raise ValueError(f"{plain(source)}: {layout['meta']} holds no class names; use the official archive")
+    names = [name.decode(errors="replace") for name in names]
     return tuple(Images(*_read_batches(read, layout, layout[part], source), names, name=kind, note=note) for part in ("train", "test"))
 
 
@@ -493,11 +578,11 @@ def _from_archive(path, kind):
     members = fetch.archive_members(path, wanted, max_bytes=200_000_000)
     return _read_cifar(lambda name: members[f"{layout['folder']}/{name}"], kind, path)
 
-# %% ../nbs/01_data.ipynb #d80d8946
+# %% ../nbs/01_data.ipynb #a611b809
 def _cached(kind, folder):
     "The decoded sets kept in `folder`, or None when there are none or they changed on disk."
     path, seal = folder/f"{kind}.npz", folder/f"{kind}.sha256"
-    if path.is_file() and seal.is_file() and fetch.sha256_file(path) == seal.read_text().strip():
+    if path.is_file() and seal.is_file() and fetch.sha256_file(path).encode() == seal.read_bytes():
         return load_arrays(path)
 
 
@@ -510,16 +595,28 @@ def _keep(kind, folder, sets):
     path = fetch.write_atomic(folder/f"{kind}.npz", buffer.getvalue())
     fetch.write_atomic(folder/f"{kind}.sha256", fetch.sha256_file(path).encode())
 
-# %% ../nbs/01_data.ipynb #a2fb6545
+# %% ../nbs/01_data.ipynb #3354ff71
 def _cifar(kind, folder):
     layout = _archives[kind]
     folder = Path(folder) if folder else fetch.cache_dir()
     sets = _cached(kind, folder)
     if sets is None:
-        archive = fetch.download(layout["urls"], folder/layout["file"], sha256=layout["sha256"], size=layout["size"])
-        sets = _from_archive(archive, kind)
+        sets = _from_archive(_archive(layout, folder), kind)
         _keep(kind, folder, sets)
     return sets
+
+# %% ../nbs/01_data.ipynb #95a1e602
+def _archive(layout, folder):
+    "The archive, downloaded if it is not there whole; where no SHA-256 of it is known, the published MD5 guards against rot."
+    path = folder/layout["file"]
+    rotten = lambda: "md5" in layout and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != layout["md5"]
+    if path.is_file() and rotten():
+        path.unlink()
+    fetch.download(layout["urls"], path, sha256=layout["sha256"], size=layout["size"])
+    if rotten():
+        path.unlink()
+        raise fetch.DownloadError(f"{path.name} came with the wrong MD5 and was removed; try again, or put the official archive at {path}")
+    return path
 
 
 def cifar10(
@@ -532,10 +629,10 @@ def cifar10(
 def cifar100(
     folder=None,  # as for `cifar10`
 ) -> tuple:       # (50,000 training `Images`, 10,000 test `Images`) with the 100 fine classes
-    "CIFAR-100, like `cifar10`; no SHA-256 of it is published, so its size and the format of every batch are checked."
+    "CIFAR-100, like `cifar10`; no SHA-256 of it is published, so its size, its MD5 and the format of every batch are checked."
     return _cifar("cifar100", folder)
 
-# %% ../nbs/01_data.ipynb #032f8f75
+# %% ../nbs/01_data.ipynb #0d5f08b0
 def load_data(
     source,             # "shapes", "cifar10", "cifar100", an .npz file, a CIFAR archive or batch folder, or a folder of class folders
     seed: int = 0,      # for `shapes` and for splitting an undivided folder
@@ -546,13 +643,20 @@ def load_data(
     if str(source) in known:
         return known[str(source)]()
     path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"no data called {source!r}: it is neither one of {', '.join(known)} nor an existing file or folder")
+    if not _there(path):
+        raise FileNotFoundError(f"no data called {plain(source)!r}: it is neither one of {', '.join(known)} nor an existing file or folder; "
+                                "correct the name or path")
     if path.is_file():
         return _from_archive(path, _kind_of(path)) if path.name.endswith((".tar.gz", ".tgz", ".tar")) else load_arrays(path)
     if (path/"data_batch_1").is_file():
-        return _read_cifar(lambda name: (path/name).read_bytes(), "cifar10", path, note="read from unpacked batches, checksums not verified")
+        return _read_cifar(lambda name: _batch_file(path/name), "cifar10", path, note="read from unpacked batches, checksums not verified")
     return image_folder(path, pixels, seed=seed)
+
+
+def _batch_file(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {plain(path)} beside the other batches; unpack the archive again, or give the archive itself")
+    return path.read_bytes()
 
 
 def _kind_of(path):

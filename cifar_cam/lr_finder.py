@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['smooth', 'LRCurve', 'lr_find']
 
-# %% ../nbs/05_lr_finder.ipynb #03850882
+# %% ../nbs/05_lr_finder.ipynb #c8c71133
 import copy
 import math
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
+from .optim import one_cycle
 
 # %% ../nbs/05_lr_finder.ipynb #464901a2
 def _average(losses, beta):
@@ -36,7 +38,7 @@ def smooth(
     "The mean of an exponential average forwards and one backwards: smooth, without lag."
     return (_average(losses, beta) + _average(losses[::-1], beta)[::-1]) / 2
 
-# %% ../nbs/05_lr_finder.ipynb #5bd0f313
+# %% ../nbs/05_lr_finder.ipynb #00f6fc98
 @dataclass(frozen=True)
 class LRCurve:
     "A learning-rate sweep: rates, raw and smoothed losses, why it ended, and what each rule reads from it."
@@ -44,23 +46,50 @@ class LRCurve:
     losses: tuple    # the loss of each batch, before the step at that rate
     smoothed: tuple  # the same, smoothed
     stopped: str     # "diverged", "not finite", or "end" of the range
+    guessing: float | None = None  # the cross-entropy of guessing, log(classes), where it is known
+    repeats: tuple = ()    # further sweeps (`LRCurve`), over the data in other orders
+    confirmed: tuple = ()  # (rule, rate, final loss) of the short trainings that were asked for with `confirm`
 
     def to_dict(self) -> dict:
         "Curve and suggestions as plain data, ready for JSON."
         return dict(lrs=list(self.lrs), losses=list(self.losses), smoothed=list(self.smoothed), stopped=self.stopped,
-                    suggestions=self.suggestions(), recommended=self.recommended, diverged=self.diverged)
+                    suggestions=self.suggestions(), recommended=self.recommended, diverged=self.diverged,
+                    smith=self.smith, interval=self.interval, repeats=[curve.to_dict() for curve in self.repeats],
+                    confirmed=[list(row) for row in self.confirmed])
 
-# %% ../nbs/05_lr_finder.ipynb #0e2af58c
+# %% ../nbs/05_lr_finder.ipynb #522ae6b6
+def _first_valley(losses):
+    "Positions of the floor of the first valley and of the point where half of the fall is lost again (None: never)."
+    floor = 0
+    for k, loss in enumerate(losses):
+        floor = k if loss < losses[floor] else floor
+        fall = losses[0] - losses[floor]
+        if fall > 0.03 * abs(losses[0]) and loss > losses[floor] + fall / 2:
+            return floor, k
+    return floor, None
+
+
+def _floor(curve):
+    return _first_valley(curve.smoothed)[0]
+
+
+@patch(as_prop=True)
+def diverged(self: LRCurve):
+    "The rate at which half of the fall is lost again, or the last one when the loss stopped being a number, or None."
+    broke = _first_valley(self.smoothed)[1]
+    return self.lrs[broke] if broke is not None else self.lrs[-1] if self.stopped == "not finite" else None
+
+# %% ../nbs/05_lr_finder.ipynb #9cd73164
 def _descent(curve):
-    "Logarithms of the rates and smoothed losses from the start to the lowest point."
-    lowest = int(np.argmin(curve.smoothed))
-    return np.log(curve.lrs[:lowest + 1]), np.array(curve.smoothed[:lowest + 1])
+    "Logarithms of the rates and smoothed losses from the start to the floor of the first valley."
+    floor = _floor(curve)
+    return np.log(curve.lrs[:floor + 1]), np.array(curve.smoothed[:floor + 1])
 
 
 @patch(as_prop=True)
 def minimum(self: LRCurve) -> float:
     "A tenth of the rate with the lowest smoothed loss."
-    return self.lrs[int(np.argmin(self.smoothed))] / 10
+    return self.lrs[_floor(self)] / 10
 
 
 def _pace(curve):
@@ -103,36 +132,73 @@ def slide(self: LRCurve) -> float:
     logs, pace = _pace(self)
     return float(np.exp(logs[np.flatnonzero(pace <= 0.2 * pace.min())[-1]])) if len(pace) else math.nan
 
-# %% ../nbs/05_lr_finder.ipynb #d27aa6da
+# %% ../nbs/05_lr_finder.ipynb #c2b0282d
 @patch(as_prop=True)
-def diverged(self: LRCurve):
-    "The first rate past the lowest point whose smoothed loss is 1.25 times the lowest, or None."
-    lowest = int(np.argmin(self.smoothed))
-    above = [lr for lr, loss in zip(self.lrs[lowest:], self.smoothed[lowest:]) if loss > 1.25 * self.smoothed[lowest]]
-    return above[0] if above else self.lrs[-1] if self.stopped == "not finite" else None
+def smith(self: LRCurve) -> tuple:
+    "Smith's range (base, max): where a tenth of the fall is done, and the floor."
+    floor = _floor(self)
+    tenth = 0.9 * self.smoothed[0] + 0.1 * self.smoothed[floor]
+    start = next((k for k, loss in enumerate(self.smoothed[:floor]) if loss <= tenth), floor)
+    return self.lrs[start], self.lrs[floor]
 
-# %% ../nbs/05_lr_finder.ipynb #e91629f4
+# %% ../nbs/05_lr_finder.ipynb #7f5d29d1
 def _refusal(curve):
     "Why this curve cannot carry a recommendation, or None."
-    lowest = int(np.argmin(curve.smoothed))
     if len(curve.lrs) < 20:
-        return f"the sweep ended after {len(curve.lrs)} steps ({curve.stopped}); start at a smaller rate (lr_min) or take more steps"
-    if curve.smoothed[0] - curve.smoothed[lowest] < 0.03 * abs(curve.smoothed[0]):
-        return "the loss never falls: the net may be trained already, its weights frozen, or all rates too large; look at the curve"
-    if curve.diverged is None:
+        return (f"the sweep ended after {len(curve.lrs)} steps ({curve.stopped}); start at a smaller rate (lr_min) "
+                "or take more steps")
+    if curve.guessing and curve.smoothed[0] < curve.guessing / 2:
+        return (f"the first loss is {curve.smoothed[0]:.2g}, far below the {curve.guessing:.2g} of guessing: the net is "
+                "trained already; sweep a fresh one, or fine-tune at a tenth of the rate it was trained with")
+    if curve.smoothed[0] - curve.smoothed[_floor(curve)] < 0.03 * abs(curve.smoothed[0]):
+        return ("the loss never falls: the net may be trained already, its weights frozen, or all rates too large; "
+                "look at the curve, take more steps")
+    if curve.diverged is None and _learned(curve) is None:
         return f"the sweep ended at {curve.lrs[-1]:.3g} before the loss broke; go on to larger rates (lr_max)"
+
+# %% ../nbs/05_lr_finder.ipynb #7772a59c
+def _learned(curve):
+    "The rate by which a third of the first loss is gone, or None."
+    return next((lr for lr, loss in zip(curve.lrs, curve.smoothed) if loss < 2 / 3 * curve.smoothed[0]), None)
+
+
+def _peak(curve):
+    "The peak this one curve speaks for, or None."
+    if _refusal(curve):
+        return None
+    stable = math.sqrt(curve.lrs[_floor(curve)] * curve.diverged) if curve.diverged else math.inf
+    return min(stable, _learned(curve) or math.inf)
+
+
+def _two_digits(rate):
+    return float(f"{rate:.2g}")
+
+# %% ../nbs/05_lr_finder.ipynb #6f5c40ca
+def _peaks(curve):
+    "The peaks of a sweep and its repeats, without those that cannot carry one."
+    return [peak for peak in map(_peak, (curve, *curve.repeats)) if peak]
 
 
 @patch(as_prop=True)
 def recommended(self: LRCurve):
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
-    return None if _refusal(self) else float(f"{math.sqrt(self.minimum * self.diverged):.2g}")
+    if self.confirmed:
+        return min(self.confirmed, key=lambda row: row[2])[1]
+    peaks = _peaks(self)
+    return _two_digits(np.median(peaks)) if 2 * len(peaks) > len(self.repeats) + 1 else None
+
+
+@patch(as_prop=True)
+def interval(self: LRCurve):
+    "Lowest and highest recommendation of at least three sweeps, or None."
+    peaks = _peaks(self)
+    return (_two_digits(min(peaks)), _two_digits(max(peaks))) if len(peaks) >= 3 else None
 
 
 @patch(as_prop=True)
 def reason(self: LRCurve) -> str:
     "Why there is no recommendation; empty when there is one."
-    return _refusal(self) or ""
+    return "" if self.recommended else next(filter(None, map(_refusal, (self, *self.repeats))))
 
 
 @patch
@@ -157,7 +223,7 @@ def _batches(loader, steps):
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
-# %% ../nbs/05_lr_finder.ipynb #075cdb55
+# %% ../nbs/05_lr_finder.ipynb #a9f1de94
 def lr_find(
     model: torch.nn.Module,               # the network; it is copied, not trained
     loader,                               # batches (x, y) or (x, y, index)
@@ -169,33 +235,78 @@ def lr_find(
     beta: float = 0.9,                    # smoothing, see `smooth`
     stop_at: float = 4.0,                 # stop when the averaged loss is this many times the lowest
     autocast: torch.dtype | None = None,  # compute in this type, e.g. torch.bfloat16
+    sweeps: int = 1,                      # how many, each over the data in another order; 3 give an interval
+    confirm: bool = False,                # also train shortly at the rate of each rule, and recommend the best
 ) -> LRCurve:
     "Sweep the learning rate upwards; model, optimiser, loader and all random states are left exactly as they were."
-    if not 0 < lr_min < lr_max or steps < 2:
-        raise ValueError(f"need 0 < lr_min < lr_max and at least 2 steps, got lr_min={lr_min}, lr_max={lr_max}, steps={steps}")
+    if not 0 < lr_min < lr_max or steps < 2 or sweeps < 1:
+        raise ValueError("need 0 < lr_min < lr_max, at least 2 steps and 1 sweep, "
+                         f"got lr_min={lr_min}, lr_max={lr_max}, steps={steps}, sweeps={sweeps}")
     model = getattr(model, "_orig_mod", model)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=lr_min, momentum=0.9)
+    trial = _Trial(model, optimizer, loader, loss or F.cross_entropy, autocast)
+    with _untouched(loader):
+        curves = [_sweep(trial, k, _rates(lr_min, lr_max, steps), beta, stop_at) for k in range(sweeps)]
+        curve = replace(curves[0], repeats=tuple(curves[1:]))
+        return replace(curve, confirmed=_confirm(trial, curve, steps)) if confirm and curve.recommended else curve
+
+# %% ../nbs/05_lr_finder.ipynb #23a44d8d
+@contextmanager
+def _untouched(loader):
+    "Random states and the loader's place are put back, whatever happens."
     states, place = random_states(), (getattr(loader, "epoch", 0), getattr(loader, "start", 0))
     try:
-        model, optimizer = copy.deepcopy((model, optimizer))
-        return _sweep(model, loader, loss or F.cross_entropy, optimizer, _rates(lr_min, lr_max, steps), beta, stop_at, autocast)
+        yield
     finally:
         restore_random_states(states)
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(*place)
 
-# %% ../nbs/05_lr_finder.ipynb #cae698c7
-def _sweep(model, loader, loss_function, optimizer, rates, beta, stop_at, autocast):
-    "Train the copies, one batch at each rate; returns the curve."
-    device, losses, stopped = next(model.parameters()).device, [], "end"
-    ratios = [g["lr"] / (optimizer.param_groups[0]["lr"] or 1) for g in optimizer.param_groups]
-    model.train()
-    for lr, batch in zip(rates, _batches(loader, len(rates))):
-        for group, ratio in zip(optimizer.param_groups, ratios):
-            group["lr"] = lr * ratio
-        with torch.autocast(device.type, autocast) if autocast else nullcontext():
+# %% ../nbs/05_lr_finder.ipynb #6f3ebd38
+class _Trial(NamedTuple):
+    "What sweeps and short trainings share."
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    loader: object
+    loss: object
+    autocast: torch.dtype | None
+
+    def fresh(self, k, steps):
+        "Copies of network and optimiser, and `steps` batches in the k-th order."
+        model, optimizer = copy.deepcopy((self.model, self.optimizer))
+        if k:
+            torch.manual_seed(k)
+        if hasattr(self.loader, "set_epoch"):
+            self.loader.set_epoch(getattr(self.loader, "epoch", 0) + k)
+        return model.train(), optimizer, _batches(self.loader, steps)
+
+    def loss_of(self, model, batch):
+        "Loss of a batch (scalar tensor) and the number of classes."
+        device = next(model.parameters()).device
+        with torch.autocast(device.type, self.autocast) if self.autocast else nullcontext():
             logits = model(batch[0].to(device))
-        loss = loss_function(logits.float(), batch[1].to(device))
+        return self.loss(logits.float(), batch[1].to(device)), logits.shape[-1]
+
+# %% ../nbs/05_lr_finder.ipynb #bb8364e9
+def _step(optimizer, loss, rate, ratios):
+    "One step at `rate`, kept in proportion between parameter groups."
+    for group, ratio in zip(optimizer.param_groups, ratios):
+        group["lr"] = rate * ratio
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def _ratios(optimizer):
+    return [group["lr"] / (optimizer.param_groups[0]["lr"] or 1) for group in optimizer.param_groups]
+
+# %% ../nbs/05_lr_finder.ipynb #6ed72ae1
+def _sweep(trial, k, rates, beta, stop_at):
+    "Train copies, one batch at each rate; returns the curve."
+    (model, optimizer, batches), losses, stopped = trial.fresh(k, len(rates)), [], "end"
+    ratios = _ratios(optimizer)
+    for rate, batch in zip(rates, batches):
+        loss, classes = trial.loss_of(model, batch)
         if not torch.isfinite(loss):
             stopped = "not finite"
             break
@@ -204,14 +315,37 @@ def _sweep(model, loader, loss_function, optimizer, rates, beta, stop_at, autoca
         if len(losses) > 10 and average[-1] > stop_at * average.min():
             stopped = "diverged"
             break
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        _step(optimizer, loss, rate, ratios)
     if not losses:
         raise ValueError("the very first loss is not finite; look at the pictures and labels, or start at a smaller rate (lr_min)")
-    return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped)
+    guessing = math.log(classes) if trial.loss is F.cross_entropy and classes > 1 else None
+    return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
-# %% ../nbs/05_lr_finder.ipynb #3f188666
+# %% ../nbs/05_lr_finder.ipynb #56e70aae
+def _confirm(trial, curve, steps):
+    "Rows (rule, rate, final loss) of short one-cycle trainings at the rate of every rule."
+    candidates = {**curve.suggestions(), "recommended": curve.recommended, "diverged": curve.diverged or curve.lrs[-1]}
+    rows = []
+    for rule, rate in sorted(candidates.items(), key=lambda candidate: candidate[1]):
+        known = next((loss for _, tried, loss in rows if abs(math.log(rate / tried)) < math.log(1.2)), None)
+        if math.isfinite(rate):
+            rows.append((rule, _two_digits(rate), _short_training(trial, rate, steps) if known is None else known))
+    return tuple(rows)
+
+
+def _short_training(trial, peak, steps):
+    "Mean loss over the last tenth of a one-cycle training of `steps` steps; infinite when it broke."
+    model, optimizer, batches = trial.fresh(0, steps)
+    plan, ratios, losses = one_cycle(peak, 1, steps, peak_epoch=0.25), _ratios(optimizer), []
+    for k, batch in enumerate(batches):
+        loss, _ = trial.loss_of(model, batch)
+        if not torch.isfinite(loss):
+            return math.inf
+        losses.append(loss.item())
+        _step(optimizer, loss, plan(k), ratios)
+    return float(np.mean(losses[-max(1, steps // 10):]))
+
+# %% ../nbs/05_lr_finder.ipynb #fc95a336
 @patch
 def plot(
     self: LRCurve,
@@ -229,5 +363,10 @@ def plot(
 @patch
 def _repr_html_(self: LRCurve):
     rows = [[rule, f"{rate:.3g}"] for rule, rate in self.suggestions().items()]
-    rows += [["diverged", f"{self.diverged:.3g}" if self.diverged else "no"], ["recommended", str(self.recommended or self.reason)]]
-    return draw.html_table(rows, ["rule", "learning rate"])
+    rows += [["Smith's range", "{:.3g} to {:.3g}".format(*self.smith)], ["diverged", f"{self.diverged:.3g}" if self.diverged else "no"]]
+    span = " (interval {:.2g} to {:.2g})".format(*self.interval) if self.interval else ""
+    rows += [["recommended", f"{self.recommended or self.reason}{span}"]]
+    if not self.confirmed:
+        return draw.html_table(rows, ["rule", "learning rate"])
+    tried = {rule: f"{loss:.3f}" for rule, rate, loss in self.confirmed}
+    return draw.html_table([[*row, tried.get(row[0], "")] for row in rows], ["rule", "learning rate", "loss after a short training"])

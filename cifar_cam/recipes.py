@@ -280,7 +280,7 @@ def _loaders(recipe_, train, test, seed, workers):
     plain = lambda images: Loader(images, None, norm, min(1000, len(images)))
     return training, plain(valid) if valid else None, plain(test) if recipe_.watch_test else None
 
-# %% ../nbs/11_recipes.ipynb #882b1417
+# %% ../nbs/11_recipes.ipynb #aaa9b218
 def _learner(recipe_, loaders, classes, out, device, precision, progress):
     model = create_model(**{**recipe_.model, "num_classes": len(classes)})
     training, valid, watched = loaders
@@ -293,12 +293,13 @@ def _learner(recipe_, loaders, classes, out, device, precision, progress):
 def _find_rate(learner, out, settings):
     "Sweep the rate once, keep the curve, return the recommendation; raises ValueError when there is none."
     path = Path(out)/"lr_find.json"
-    if not path.is_file():
+    if not path.is_file() or json.loads(path.read_text())["recommended"] is None:
         curve = learner.lr_find(**settings)
-        if curve.recommended is None:
-            raise ValueError(f"the learning-rate finder gives no recommendation: {curve.reason}; give the recipe's schedule a number as lr_max")
-        _write_json(path, curve.to_dict())
         draw.save_figure(curve.plot().figure, Path(out)/"figures"/"lr_find.png", close=True)
+        _write_json(path, curve.to_dict())
+        if curve.recommended is None:
+            raise ValueError(f"the learning-rate finder gives no recommendation: {curve.reason}; the curve is in {path}; "
+                             "give the recipe's schedule a number as lr_max")
     return json.loads(path.read_text())["recommended"]
 
 # %% ../nbs/11_recipes.ipynb #d6afcdbe

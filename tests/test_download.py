@@ -1,28 +1,51 @@
-"Fetching under fire: servers that drop, stall and lie, processes that are killed, archives and pickles that attack."
+"""Fetching under fire: servers that drop, stall and lie, processes that are killed, archives and pickles that attack.
+
+The whole matrix, printed and kept in benchmarks/records/download.json:
+CIFAR_CAM_RECORD=1 python -m pytest tests/test_download.py -s -m "slow or not slow" -k "matrix or killed_at or rot"
+"""
+import collections
+import errno
 import gzip
 import hashlib
 import http.server
 import io
+import json
 import os
 import pickle
+import random
 import re
 import signal
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cifar_cam.download import (DownloadError, archive_members, cache_dir, download, read_cifar_pickle, sha256_file,
+from cifar_cam import data, download as fetching
+from cifar_cam.data import cifar10, shapes
+from cifar_cam.download import (DownloadError, archive_members, cache_dir, download, read_cifar_pickle, sha256_file, sync_folder,
                                 write_atomic)
 
 content = np.random.default_rng(1).bytes(300_000)
 fingerprint = hashlib.sha256(content).hexdigest()
 half = len(content) // 2
+root = Path(__file__).resolve().parent.parent
+
+
+def record(name, counts):
+    "Print counts, and keep them under `name` in the record when asked to."
+    print(f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in counts.items() if not isinstance(value, (dict, list))))
+    if os.environ.get("CIFAR_CAM_RECORD"):
+        path = root/"benchmarks"/"records"/"download.json"
+        kept = json.loads(path.read_text()) if path.is_file() else {}
+        kept["command"] = [line for line in __doc__.splitlines() if "pytest" in line][0]
+        kept[name] = counts
+        write_atomic(path, (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode())
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -317,6 +340,277 @@ def test_two_processes_fetch_once(server, tmp_path):
 def test_cache_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("CIFAR_CAM_HOME", str(tmp_path/"home"))
     assert cache_dir() == tmp_path/"home" and cache_dir().is_dir()
+
+
+# The matrix: every habit of a mirror × what lies there already × with or without a good mirror after it
+
+habits = ("whole", "moved", "ignores", "trickles", "drops", "stalls", "silent", "nothing", "busy", "lies", "endless", "shifted", "circle",
+          "passwords", "nonsense", "dead")
+leftovers = {
+    "nothing": {}, "half": {"data.bin.part": content[:half]}, "spoiled half": {"data.bin.part": b"?" * half},
+    "all of it": {"data.bin.part": content}, "too much": {"data.bin.part": content + b"more"}, "rotten file": {"data.bin": b"rotten"},
+    "whole file": {"data.bin": content},
+}
+
+
+def outcome(server, folder, habit, left, then):
+    "right: the right bytes arrived; error: a DownloadError, and the target holds what it held before."
+    folder.mkdir(parents=True)
+    for name, data_ in leftovers[left].items():
+        (folder/name).write_bytes(data_)
+    dead = f"http://127.0.0.1:{server.unused}/x/data.bin"
+    urls = [dead if habit == "dead" else server.at(habit)] + ([server.at("whole")] if then else [])
+    try:
+        fetch(urls, folder/"data.bin", timeout=0.15, rounds=20)
+    except DownloadError as problem:
+        assert "could not download data.bin" in str(problem) and "CIFAR_CAM_MIRROR" in str(problem)
+        assert ((folder/"data.bin").read_bytes() if (folder/"data.bin").exists() else None) == leftovers[left].get("data.bin")
+        return "error"
+    assert (folder/"data.bin").read_bytes() == content and not (folder/"data.bin.part").exists()
+    return "right"
+
+
+def test_matrix_of_habits_and_leftovers(server, tmp_path):
+    unused = Server()
+    server.unused = unused.server_address[1]
+    unused.server_close()
+    table = {habit: {left: [outcome(server, tmp_path/habit/left/str(then), habit, left, then) for then in (False, True)] for left in leftovers}
+             for habit in habits}
+    print("\n" + " " * 10 + "".join(f"{left:>14}" for left in leftovers) + "   (alone, then a good mirror)")
+    for habit, row in table.items():
+        print(f"{habit:<10}" + "".join(f"{'/'.join(cell):>14}" for cell in row.values()))
+    cells = [cell for row in table.values() for pair in row.values() for cell in pair]
+    record("matrix", dict(tried=len(cells), right=cells.count("right"), clear_error=cells.count("error"), wrong_cache=0, table=table))
+    assert all(pair[1] == "right" for row in table.values() for pair in row.values()), "with one good mirror the bytes must arrive"
+    assert all(pair[0] == "right" for habit in ("whole", "moved", "ignores", "trickles") for pair in table[habit].values())
+    assert all(table[habit]["nothing"][0] == "error" for habit in habits[5:])
+
+
+# Killed at every line
+
+def killed_at(line, module_files, work):
+    "Fork, and kill the child when it is about to run the `line`-th line of these files; the function it was in, or None if it finished first."
+    done = 0
+    read, write = os.pipe()
+
+    def trace(frame, event, argument):
+        nonlocal done
+        if frame.f_code.co_filename not in module_files or frame.f_code.co_name == "_check_program":
+            return None  # (that one is thousands of lines in memory)
+        done += event == "line"
+        if done == line:
+            os.write(write, frame.f_code.co_name.encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    child = os.fork()
+    if not child:
+        try:
+            os.close(read)
+            sys.settrace(trace)
+            work()
+        finally:
+            os._exit(0)
+    os.close(write)
+    deadline = time.monotonic() + 60
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        assert time.monotonic() < deadline, os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+    with os.fdopen(read) as pipe:
+        return pipe.read() or None
+
+
+def sweep(share, module_files, start, check):
+    "Kill at a share of all lines (1: every line); a count of cuts by function."
+    cuts, line, choose = collections.Counter(), 1, random.Random(0)
+    while True:
+        work = start(line)
+        function = killed_at(line, module_files, work)
+        if function is None:
+            return cuts
+        cuts[function] += 1
+        check(line)
+        line += 1 if share == 1 else choose.randint(1, round(2 / share) - 1)
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and kill -9")
+
+
+def fetch_killed_at_lines(server, tmp_path, share):
+    def start(line):
+        (tmp_path/str(line)).mkdir()
+        return lambda: fetch([server.at("drops"), server.at("whole")], tmp_path/str(line)/"data.bin")
+
+    def check(line):
+        path = tmp_path/str(line)/"data.bin"
+        assert not path.exists() or path.read_bytes() == content
+        assert fetch(server.at("whole"), path).read_bytes() == content
+        assert {p.name for p in path.parent.iterdir()} <= {"data.bin", ".data.bin.lock"}
+    return sweep(share, {fetching.__file__}, start, check)
+
+
+@posix
+def test_killed_at_a_tenth_of_the_lines(server, tmp_path):
+    cuts = fetch_killed_at_lines(server, tmp_path, 0.1)
+    assert sum(cuts.values()) > 15
+
+
+@posix
+@pytest.mark.slow
+def test_killed_at_every_line(server, tmp_path):
+    cuts = fetch_killed_at_lines(server, tmp_path, 1)
+    record("kill -9 at every line of a download", dict(cuts=sum(cuts.values()), survived=sum(cuts.values()), by_function=dict(cuts)))
+    assert {"_open_http", "_receive", "_pieces", "_difference", "sha256_file", "_publish", "sync_folder", "_one_mirror"} <= cuts.keys()
+
+
+def small_cifar(folder, monkeypatch):
+    "A small archive of the official layout behind `cifar10`, at a file address; its training set."
+    train, _ = shapes(60, 10)
+    members = []
+    for k, name in enumerate([f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]):
+        part = train[10 * k:10 * k + 10]
+        rows = np.ascontiguousarray(part.images.transpose(0, 3, 1, 2)).reshape(10, 3072)
+        members.append((f"cifar-10-batches-py/{name}", pickle.dumps({b"data": rows, b"labels": part.labels.tolist()}, protocol=2)))
+    members.append(("cifar-10-batches-py/batches.meta", pickle.dumps({b"label_names": [c.encode() for c in train.classes]}, protocol=2)))
+    archive = pack(folder/"cifar-10-python.tar.gz", *members)
+    changed = dict(data._archives["cifar10"], sha256=sha256_file(archive), size=archive.stat().st_size, urls=[archive.as_uri()])
+    monkeypatch.setitem(data._archives, "cifar10", changed)
+    monkeypatch.delenv("CIFAR_CAM_MIRROR", raising=False)
+    return train[:50].fingerprint()
+
+
+def cifar10_killed_at_lines(tmp_path, monkeypatch, share):
+    expected = small_cifar(tmp_path, monkeypatch)
+
+    def check(line):
+        assert cifar10(tmp_path/str(line))[0].fingerprint() == expected
+        assert data._cached("cifar10", tmp_path/str(line))[0].fingerprint() == expected
+    return sweep(share, {fetching.__file__, data.__file__}, lambda line: lambda: cifar10(tmp_path/str(line)), check)
+
+
+@posix
+def test_cifar10_killed_at_a_few_lines(tmp_path, monkeypatch):
+    assert sum(cifar10_killed_at_lines(tmp_path, monkeypatch, 0.04).values()) > 10
+
+
+@posix
+@pytest.mark.slow
+def test_cifar10_killed_at_every_line(tmp_path, monkeypatch):
+    cuts = cifar10_killed_at_lines(tmp_path, monkeypatch, 1)
+    record("kill -9 at every line of cifar10()", dict(cuts=sum(cuts.values()), survived=sum(cuts.values()), by_function=dict(cuts)))
+    assert {"_keep", "write_atomic", "_read_batches", "_publish", "archive_members"} <= cuts.keys()
+
+
+# Rot: cached files with one byte changed, or cut
+
+def rot(tmp_path, monkeypatch, step):
+    "Change every `step`-th byte of the cached files, and cut them at every block; the counts."
+    expected, home_ = small_cifar(tmp_path, monkeypatch), tmp_path/"home"
+    cifar10(home_)
+    counts = {}
+    for name in ("cifar10.npz", "cifar10.sha256", "cifar-10-python.tar.gz"):
+        path, whole = home_/name, (home_/name).read_bytes()
+        blocks = range(0, len(whole), min(4096, max(1, len(whole) // 16)))
+        damaged = [(k, bytes([whole[k] ^ (1 << k % 8)])) for k in range(0, len(whole), step if len(whole) > 100 else 1)]
+        noticed = 0
+        for k, byte in damaged:
+            path.write_bytes(whole[:k] + byte + whole[k + 1:])
+            noticed += not usable(home_, name)
+        for length in blocks:
+            path.write_bytes(whole[:length])
+            noticed += not usable(home_, name)
+        counts[name] = dict(bytes=len(whole), flipped=len(damaged), cut=len(blocks), noticed=noticed)
+        assert noticed == len(damaged) + len(blocks)
+        for other in home_.iterdir():  # damage everything at once: it is fetched and made anew
+            other.write_bytes(other.read_bytes()[:-1])
+        assert cifar10(home_)[0].fingerprint() == expected and path.read_bytes() == whole
+    return counts
+
+
+def usable(home_, name):
+    "Whether the damaged file would be used."
+    if name.endswith(".gz"):
+        layout = data._archives["cifar10"]
+        return not fetching._difference(home_/name, layout["sha256"], layout["size"])
+    return data._cached("cifar10", home_) is not None
+
+
+def test_rot_is_noticed(tmp_path, monkeypatch):
+    rot(tmp_path, monkeypatch, 1499)
+
+
+@pytest.mark.slow
+def test_rot_is_noticed_everywhere(tmp_path, monkeypatch):
+    record("every 17th byte of the cached files flipped, and cut at every block", rot(tmp_path, monkeypatch, 17))
+
+
+def test_cifar100_is_guarded_by_its_md5(tmp_path, monkeypatch):
+    small_cifar(tmp_path, monkeypatch)
+    good = (tmp_path/"cifar-10-python.tar.gz").read_bytes()
+    layout = dict(data._archives["cifar10"], sha256=None, md5=hashlib.md5(good).hexdigest())
+    monkeypatch.setitem(data._archives, "cifar10", layout)
+    cifar10(tmp_path/"home")
+    (tmp_path/"home"/"cifar10.npz").unlink()
+    archive = tmp_path/"home"/"cifar-10-python.tar.gz"
+    archive.write_bytes(bytes(len(good)))
+    cifar10(tmp_path/"home")  # noticed, fetched again
+    assert archive.read_bytes() == good
+    monkeypatch.setitem(data._archives, "cifar10", layout | dict(md5="0" * 32))
+    (tmp_path/"home"/"cifar10.npz").unlink()
+    with pytest.raises(DownloadError, match="came with the wrong MD5 and was removed"):
+        cifar10(tmp_path/"home")
+    assert not archive.exists()
+
+
+# Several processes, and disks that fail
+
+@posix
+def test_when_one_of_three_processes_is_killed_the_others_finish(server, tmp_path):
+    processes = [start(server, "waits", tmp_path/"data.bin") for _ in range(3)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+    while not server.asked:
+        time.sleep(0.01)
+    holder = next(process for process in processes if str(process.pid) in holders(tmp_path/".data.bin.lock"))
+    holder.kill()
+    server.gate.set()
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == (-9 if process is holder else 0)
+    assert sha256_file(tmp_path/"data.bin") == fingerprint and not (tmp_path/"data.bin.part").exists()
+
+
+def holders(lock):
+    "Process ids that hold a lock on a file."
+    number = f":{lock.stat().st_ino} "
+    return [line.split()[4] for line in Path("/proc/locks").read_text().splitlines() if number in line and "->" not in line]
+
+
+def failing_with(number):
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number))
+    return fail
+
+
+def test_sync_folder_is_loud_when_the_disk_fails_and_quiet_where_it_cannot(tmp_path, monkeypatch):
+    sync_folder(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path/"none")
+    if os.name == "posix":
+        monkeypatch.setattr("cifar_cam.download.os.fsync", failing_with(errno.EINVAL))
+        sync_folder(tmp_path)
+        monkeypatch.setattr("cifar_cam.download.os.fsync", failing_with(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPERM, errno.EROFS])
+def test_failing_disks_leave_the_old_file(tmp_path, monkeypatch, function, number):
+    path = write_atomic(tmp_path/"x", b"old")
+    monkeypatch.setattr(f"cifar_cam.download.os.{function}", failing_with(number))
+    with pytest.raises(OSError) as caught:
+        write_atomic(path, b"new")
+    assert caught.value.errno == number and path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 # Archives
