@@ -312,7 +312,7 @@ def test_every_cut(runs, straight):
 def test_cut_again_and_again(runs, straight, tmp_path):
     "Killed at a random instant of saving, over and over, until it is done."
     numbers, cuts = random.Random(5), 0
-    while runs(tmp_path, 0, Cut("saving", "SIGKILL", numbers.randint(20, 120), 0)) == -signal.SIGKILL:
+    while runs(tmp_path, 0, Cut("saving", "SIGKILL", numbers.randint(5, 60), 0)) == -signal.SIGKILL:
         cuts += 1
         assert cuts < 200
     again = json.loads((tmp_path/"result.json").read_text())
