@@ -693,10 +693,10 @@ class _Workers:
             process.kill()
             process.join()
 
-# %% ../nbs/02_augment.ipynb #149c872a
+# %% ../nbs/02_augment.ipynb #4833afb4
 @patch
 def batches(self: _Workers, epoch, numbers, ahead=2):
-    "The batches `numbers` of an epoch, in order; raises `_WorkerLost`."
+    "The batches `numbers` of an epoch, in order; raises _WorkerLost."
     count, asked = len(self.ends), 0
     for k in range(len(numbers)):
         while asked < min(len(numbers), k + ahead * count):
@@ -707,7 +707,7 @@ def batches(self: _Workers, epoch, numbers, ahead=2):
 
 @patch
 def _talk(self: _Workers, k, action):
-    "Do `action` with the socket of process `k`; raises `_WorkerLost` saying what became of the process."
+    "Do `action` with the socket of process `k`; raises _WorkerLost saying what became of the process."
     try:
         return action(self.ends[k])
     except TimeoutError:
