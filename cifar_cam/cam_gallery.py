@@ -23,19 +23,18 @@ from .data import Images
 from .evaluate import Predictions, predict
 from .gradcam import Explanation, explain
 
-# %% ../nbs/09a_cam_gallery.ipynb #df4ed7de
+# %% ../nbs/09a_cam_gallery.ipynb #cf1ffb12
 def confused_pairs(
     predictions: Predictions,  # answers for a set whose labels are known
     count: int = 4,            # how many pairs at most
 ) -> list:                     # (true class id, predicted class id, positions of these pictures, surest first), most frequent first
     "The most frequent mistakes as pairs of classes, each with its pictures."
-    wrong = np.flatnonzero(~predictions.is_correct)
-    wrong = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")]
-    pairs = {}
-    for k in wrong:
-        pairs.setdefault((int(predictions.labels[k]), int(predictions.predicted[k])), []).append(int(k))
-    frequent = sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    return [(true, seen, np.array(found)) for (true, seen), found in frequent[:count]]
+    found = []
+    for row in predictions.top_confusions(count):
+        true, seen = row["true"], row["predicted"]
+        positions = predictions.mistakes(true=true, predicted=seen)
+        found.append((predictions.classes.index(true), predictions.classes.index(seen), positions))
+    return found
 
 # %% ../nbs/09a_cam_gallery.ipynb #2854a0b2
 def plot_confused(

@@ -471,9 +471,9 @@ def same(a, b):
     return a == b
 
 
-def used_model():
+def used_model(kind=Branches):
     "A model in the middle of training: mixed modes, some gradients, a frozen part, a hook of the user's."
-    net = made(Branches, inplace=True).train()
+    net = made(kind, inplace=True).train()
     net.stem[1].eval()
     net.left.requires_grad_(False)
     net.head.weight.grad = torch.ones_like(net.head.weight)
@@ -637,13 +637,8 @@ def test_every_method_under_bfloat16_autocast(x, method):
 
 
 def busy():
-    "A model in the middle of training, as `used_model`, that every method can explain."
-    net = made(Whole, inplace=True).train()
-    net.stem[1].eval()
-    net.left.requires_grad_(False)
-    net.head.weight.grad = torch.ones_like(net.head.weight)
-    net.stem.register_forward_hook(lambda *a: None)
-    return net
+    "A model in the middle of training that every method can explain."
+    return used_model(Whole)
 
 
 @every_method
