@@ -21,9 +21,10 @@ setup(
     url=settings["git_url"],
     license_expression="Apache-2.0",
     packages=[settings["lib_path"]],
+    package_data={settings["lib_path"]: ["*.json"]},
     python_requires=">=" + settings["min_python"],
     install_requires=split(settings["requirements"]),
-    extras_require={"dev": split(settings["dev_requirements"]), "docs": split(settings["docs_requirements"])},
+    extras_require={extra: split(settings[f"{extra}_requirements"]) for extra in ("dev", "docs", "export", "hub")},
     entry_points={
         "console_scripts": split(settings["console_scripts"]),
         "nbdev": [f"{settings['lib_path']}={settings['lib_path']}._modidx:d"],

@@ -1,7 +1,7 @@
-"""What five tools suggest for one network: `python benchmarks/lr_tools.py --out benchmarks/records/lr_tools.json`
+"""What other tools suggest for one network, and ours: `python benchmarks/lr_tools.py` writes benchmarks/records/lr_tools.json
 
 Each tool sweeps the same fresh network over the same data with its own default range, number of steps and rules. Then one-cycle
-trainings on a grid of peak rates show what is best. Needs torch-lr-finder, lightning and fastai beside this package; a few minutes."""
+trainings at each suggestion and on a grid of peak rates show what they are worth. Needs torch-lr-finder, lightning and fastai beside this package; a few minutes."""
 import argparse
 import copy
 import json
@@ -100,23 +100,28 @@ def trained(rate):
     learner = Learner(model, Loader(train, norm=norm, batch_size=64, shuffle=True), optimizer=sgd(model, 0.1), device="cpu",
                       precision="float32", progress=False)
     try:
-        return learner.fit_one_cycle(6, rate, peak_epoch=2)[-1]["train_loss"]
+        loss = learner.fit_one_cycle(6, rate, peak_epoch=2)[-1]["train_loss"]
     except FloatingPointError:
         return None
+    if learner.interrupted:
+        raise KeyboardInterrupt
+    return loss
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="benchmarks/records/lr_tools.json", type=Path)
+    parser.add_argument("--out", default=Path(__file__).resolve().parent/"records"/"lr_tools.json", type=Path)
     out = parser.parse_args().out
     suggestions = {}
     for tool in (torch_lr_finder, lightning, fastai, ours):
         suggestions |= tool()
         print(suggestions, flush=True)
     grid = {f"{rate:.2g}": trained(rate) for rate in [0.003 * 2**k for k in range(10)]}
+    there = {tool: trained(rate) for tool, rate in suggestions.items()}
     versions = {name: version(name) for name in ("torch", "torch-lr-finder", "lightning", "fastai")}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(dict(suggestions=suggestions, loss_after_one_cycle=grid, versions=versions), indent=1) + "\n")
+    out.write_text(json.dumps(dict(command="python benchmarks/lr_tools.py", suggestions=suggestions, loss_at_suggestion=there, loss_after_one_cycle=grid,
+                                       versions=versions), indent=1) + "\n")
     print(out.read_text())
 
 

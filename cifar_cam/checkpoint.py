@@ -6,7 +6,7 @@
 __all__ = ['history_columns', 'pack', 'unpack', 'CheckpointError', 'write_sealed', 'read_sealed', 'Checkpoints', 'load_state',
            'History', 'save_model', 'load_model', 'LoadedRun', 'load_run', 'import_state_dict']
 
-# %% ../nbs/06_checkpoint.ipynb #4933c6e6
+# %% ../nbs/06_checkpoint.ipynb #fe583ff1
 import csv
 import errno
 import hashlib
@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
+from . import course_models  # registers its networks, so that a saved one is found
 from . import show as draw
 from .data import Normalisation, normalisation
 from .download import plain, sync_folder

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['wilson', 'Predictions', 'check_classes', 'evaluation_mode', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
 
-# %% ../nbs/08_evaluate.ipynb #8628820c
+# %% ../nbs/08_evaluate.ipynb #c79ce6e5
 import io
 import json
 import math
@@ -24,7 +24,7 @@ from . import show as draw
 from .augment import Loader, normalise
 from .data import Images
 from .data import normalisation as as_normalisation
-from .trainer import evaluating, precisions
+from .trainer import evaluating, kept_memory, precisions
 
 # %% ../nbs/08_evaluate.ipynb #78190ffb
 def wilson(
@@ -209,22 +209,32 @@ def _find_normalisation(model, source, given):
             "use the one the model was trained with")
     return next((as_normalisation(norm) for norm in sources.values() if norm is not None), None)
 
-# %% ../nbs/08_evaluate.ipynb #b00eb9d2
+# %% ../nbs/08_evaluate.ipynb #7f6f4726
+def _views(x, tta):
+    "What the network is shown of pictures (N,3,H,W): pairs (view, weight); the weights add up to one."
+    if not tta:
+        return [(x, 1.0)]
+    if tta == "flip":
+        return [(x, 0.5), (x.flip(-1), 0.5)]
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    shifted = padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]
+    return [(view, 0.25) for view in (x, x.flip(-1))] + [(view, 0.125) for s in shifted for view in (s, s.flip(-1))]
+
+
 def _forward(model, x, tta, dtype):
     with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
-        logits = model(x).float()
-        return (logits + model(x.flip(-1)).float()) / 2 if tta == "flip" else logits
+        return sum(weight * model(view).float() for view, weight in _views(x, tta))
 
 
 def _check_options(batch_size, tta, precision):
-    if tta not in (None, "flip"):
-        raise ValueError(f'unknown test-time augmentation {tta!r}; choose "flip" or None')
+    if tta not in (None, "", "flip", "flip-shift"):
+        raise ValueError(f'unknown test-time augmentation {tta!r}; choose "flip", "flip-shift" or None')
     if precision not in (None, *precisions):
         raise ValueError(f"unknown precision {precision!r}; choose {', '.join(precisions)} or None")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; at least one picture must go through at a time")
 
-# %% ../nbs/08_evaluate.ipynb #76aabd68
+# %% ../nbs/08_evaluate.ipynb #ab475f5d
 def predict(
     model: torch.nn.Module,  # maps (N,3,H,W) to logits (N,K)
     images_or_loader,        # `Images`, a `Loader`, or an iterable of (x, y) or (x, y, index)
@@ -232,7 +242,7 @@ def predict(
     batch_size=1000,         # pictures at a time, for `Images`
     device=None,             # where to compute; None: where the model is
     precision=None,          # "float32", "bfloat16", "float16"; None: as the model is
-    tta=None,                # "flip" averages the logits of each picture and its mirror image
+    tta=None,                # test-time augmentation: "flip" (two views), "flip-shift" (six), or None
     classes=None,            # class names, if neither model nor data know them
 ) -> Predictions:            # every picture once, in the order of the set
     "The model's answers for a whole set; the model is left as it was. Raises ValueError when model and data do not fit."
@@ -241,7 +251,7 @@ def predict(
     norm, classes = _find_normalisation(model, source, normalisation), _find_classes(model, source, classes)
     batches = _batches_of_images(source, norm, batch_size) if isinstance(source, Images) else _batches_of_loader(source)
     parts = []
-    with evaluation_mode(model, device) as place:
+    with evaluation_mode(model, device) as place, kept_memory():
         for x, y, index in batches:
             parts.append((_forward(model, x.to(place), tta, precisions.get(precision)).cpu().numpy(), y.cpu().numpy(), np.asarray(index)))
             _check_output(parts[-1][0], y, classes)

@@ -38,7 +38,7 @@ def smooth(
     "The mean of an exponential average forwards and one backwards: smooth, without lag."
     return (_average(losses, beta) + _average(losses[::-1], beta)[::-1]) / 2
 
-# %% ../nbs/05_lr_finder.ipynb #00f6fc98
+# %% ../nbs/05_lr_finder.ipynb #c32d24df
 @dataclass(frozen=True)
 class LRCurve:
     "A learning-rate sweep: rates, raw and smoothed losses, why it ended, and what each rule reads from it."
@@ -48,7 +48,7 @@ class LRCurve:
     stopped: str     # "diverged", "not finite", or "end" of the range
     guessing: float | None = None  # the cross-entropy of guessing, log(classes), where it is known
     repeats: tuple = ()    # further sweeps (`LRCurve`), over the data in other orders
-    confirmed: tuple = ()  # (rule, rate, final loss) of the short trainings that were asked for with `confirm`
+    confirmed: tuple = ()  # (rate, loss) of the short trainings that were asked for with `confirm`
 
     def to_dict(self) -> dict:
         "Curve and suggestions as plain data, ready for JSON."
@@ -141,7 +141,7 @@ def smith(self: LRCurve) -> tuple:
     start = next((k for k, loss in enumerate(self.smoothed[:floor]) if loss <= tenth), floor)
     return self.lrs[start], self.lrs[floor]
 
-# %% ../nbs/05_lr_finder.ipynb #7f5d29d1
+# %% ../nbs/05_lr_finder.ipynb #9ac0876c
 def _refusal(curve):
     "Why this curve cannot carry a recommendation, or None."
     if len(curve.lrs) < 20:
@@ -155,6 +155,11 @@ def _refusal(curve):
                 "look at the curve, take more steps")
     if curve.diverged is None and _learned(curve) is None:
         return f"the sweep ended at {curve.lrs[-1]:.3g} before the loss broke; go on to larger rates (lr_max)"
+
+
+def _is_hopeless(curve):
+    "Whether not even short trainings can help: too few steps to tell, or a net that is trained already."
+    return len(curve.lrs) < 20 or bool(curve.guessing and curve.smoothed[0] < curve.guessing / 2)
 
 # %% ../nbs/05_lr_finder.ipynb #7772a59c
 def _learned(curve):
@@ -173,7 +178,7 @@ def _peak(curve):
 def _two_digits(rate):
     return float(f"{rate:.2g}")
 
-# %% ../nbs/05_lr_finder.ipynb #6f5c40ca
+# %% ../nbs/05_lr_finder.ipynb #bab1ee86
 def _peaks(curve):
     "The peaks of a sweep and its repeats, without those that cannot carry one."
     return [peak for peak in map(_peak, (curve, *curve.repeats)) if peak]
@@ -183,7 +188,8 @@ def _peaks(curve):
 def recommended(self: LRCurve):
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
     if self.confirmed:
-        return min(self.confirmed, key=lambda row: row[2])[1]
+        rate, loss = min(self.confirmed, key=lambda row: row[1])
+        return rate if math.isfinite(loss) else None
     peaks = _peaks(self)
     return _two_digits(np.median(peaks)) if 2 * len(peaks) > len(self.repeats) + 1 else None
 
@@ -198,7 +204,11 @@ def interval(self: LRCurve):
 @patch(as_prop=True)
 def reason(self: LRCurve) -> str:
     "Why there is no recommendation; empty when there is one."
-    return "" if self.recommended else next(filter(None, map(_refusal, (self, *self.repeats))))
+    if self.recommended:
+        return ""
+    if self.confirmed:
+        return f"every short training broke, at {self.confirmed[0][0]:.2g} already; look at pictures and labels, or at the loss"
+    return next(filter(None, map(_refusal, (self, *self.repeats))))
 
 
 @patch
@@ -223,7 +233,7 @@ def _batches(loader, steps):
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
-# %% ../nbs/05_lr_finder.ipynb #a9f1de94
+# %% ../nbs/05_lr_finder.ipynb #acc5e7e8
 def lr_find(
     model: torch.nn.Module,               # the network; it is copied, not trained
     loader,                               # batches (x, y) or (x, y, index)
@@ -236,7 +246,7 @@ def lr_find(
     stop_at: float = 4.0,                 # stop when the averaged loss is this many times the lowest
     autocast: torch.dtype | None = None,  # compute in this type, e.g. torch.bfloat16
     sweeps: int = 1,                      # how many, each over the data in another order; 3 give an interval
-    confirm: bool = False,                # also train shortly at the rate of each rule, and recommend the best
+    confirm: bool = False,                # also train shortly at rates around, and recommend the best: five to nine times `steps` steps
 ) -> LRCurve:
     "Sweep the learning rate upwards; model, optimiser, loader and all random states are left exactly as they were."
     if not 0 < lr_min < lr_max or steps < 2 or sweeps < 1:
@@ -248,7 +258,7 @@ def lr_find(
     with _untouched(loader):
         curves = [_sweep(trial, k, _rates(lr_min, lr_max, steps), beta, stop_at) for k in range(sweeps)]
         curve = replace(curves[0], repeats=tuple(curves[1:]))
-        return replace(curve, confirmed=_confirm(trial, curve, steps)) if confirm and curve.recommended else curve
+        return replace(curve, confirmed=_confirm(trial, curve, steps)) if confirm and not _is_hopeless(curve) else curve
 
 # %% ../nbs/05_lr_finder.ipynb #23a44d8d
 @contextmanager
@@ -321,31 +331,40 @@ def _sweep(trial, k, rates, beta, stop_at):
     guessing = math.log(classes) if trial.loss is F.cross_entropy and classes > 1 else None
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
-# %% ../nbs/05_lr_finder.ipynb #56e70aae
+# %% ../nbs/05_lr_finder.ipynb #09158270
 def _confirm(trial, curve, steps):
-    "Rows (rule, rate, final loss) of short one-cycle trainings at the rate of every rule."
-    candidates = {**curve.suggestions(), "recommended": curve.recommended, "diverged": curve.diverged or curve.lrs[-1]}
-    rows = []
-    for rule, rate in sorted(candidates.items(), key=lambda candidate: candidate[1]):
-        known = next((loss for _, tried, loss in rows if abs(math.log(rate / tried)) < math.log(1.2)), None)
-        if math.isfinite(rate):
-            rows.append((rule, _two_digits(rate), _short_training(trial, rate, steps) if known is None else known))
-    return tuple(rows)
+    "Rows (rate, loss) of short trainings a factor of three apart, until the best has a worse one on either side, and of two between."
+    start, tried = curve.recommended or curve.lrs[_floor(curve)], {}
+    rate = lambda place: _two_digits(start * 3**place)
+
+    def loss_at(place):
+        if place not in tried:
+            tried[place] = _short_training(trial, rate(place), steps)
+        return tried[place]
+    best, before = 0, None
+    while best != before and len(tried) < 9:
+        best, before = min((best - 1, best, best + 1), key=loss_at), best
+    for place in (best - 0.5, best + 0.5):
+        loss_at(place)
+    return tuple((rate(place), loss) for place, loss in sorted(tried.items()))
 
 
 def _short_training(trial, peak, steps):
-    "Mean loss over the last tenth of a one-cycle training of `steps` steps; infinite when it broke."
-    model, optimizer, batches = trial.fresh(0, steps)
+    "Mean loss on a tenth more batches after a one-cycle training of `steps` steps; infinite when it broke."
+    model, optimizer, batches = trial.fresh(0, steps + max(1, steps // 10))
     plan, ratios, losses = one_cycle(peak, 1, steps, peak_epoch=0.25), _ratios(optimizer), []
     for k, batch in enumerate(batches):
-        loss, _ = trial.loss_of(model, batch)
+        with torch.set_grad_enabled(k < steps):
+            loss, _ = trial.loss_of(model, batch)
         if not torch.isfinite(loss):
             return math.inf
-        losses.append(loss.item())
-        _step(optimizer, loss, plan(k), ratios)
-    return float(np.mean(losses[-max(1, steps // 10):]))
+        if k < steps:
+            _step(optimizer, loss, plan(k), ratios)
+        else:
+            losses.append(loss.item())
+    return float(np.mean(losses))
 
-# %% ../nbs/05_lr_finder.ipynb #fc95a336
+# %% ../nbs/05_lr_finder.ipynb #e76a9e6e
 @patch
 def plot(
     self: LRCurve,
@@ -368,5 +387,5 @@ def _repr_html_(self: LRCurve):
     rows += [["recommended", f"{self.recommended or self.reason}{span}"]]
     if not self.confirmed:
         return draw.html_table(rows, ["rule", "learning rate"])
-    tried = {rule: f"{loss:.3f}" for rule, rate, loss in self.confirmed}
-    return draw.html_table([[*row, tried.get(row[0], "")] for row in rows], ["rule", "learning rate", "loss after a short training"])
+    tried = [[f"{rate:.2g}", f"{loss:.3f}"] for rate, loss in self.confirmed]
+    return draw.html_table(rows, ["rule", "learning rate"]) + draw.html_table(tried, ["tried rate", "loss after a short training"])

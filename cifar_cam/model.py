@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['norms', 'model_makers', 'make_norm', 'conv', 'BasicBlock', 'Bottleneck', 'ResNet', 'Residual', 'ConvBlock',
-           'CustomResNet', 'models', 'create_model', 'parameter_count', 'ModelSummary', 'summary']
+           'CustomResNet', 'whitening_filters', 'FastGroup', 'FastNet', 'models', 'create_model', 'parameter_count',
+           'ModelSummary', 'summary']
 
 # %% ../nbs/03_model.ipynb #7c139109
 import inspect
@@ -110,15 +111,17 @@ class ResNet(nn.Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(self.pool(x).flatten(1))
 
-# %% ../nbs/03_model.ipynb #55fced68
+# %% ../nbs/03_model.ipynb #ca36ff76
 class Residual(nn.Module):
-    "x + F(x), where F is conv – norm – ReLU twice; `skip` 'double' gives 2x + F(x), 'outer' x + ReLU(x + F(x))."
+    "x + F(x), where F is conv – norm – ReLU twice; `skip` 'double' gives 2x + F(x), 'outer' x + ReLU(x + F(x)) without the last ReLU in F."
     def __init__(self, maps, skip="single", **options):
         super().__init__()
         if skip not in ("single", "double", "outer"):
             raise ValueError(f"unknown skip {skip!r}; choose one of single, double, outer")
         self.skip = skip
         self.block1, self.block2 = (ConvBlock(maps, maps, pool=None, **options) for _ in range(2))
+        if skip == "outer":
+            self.block2.relu = nn.Identity()  # the ReLU comes after the sum
 
     def forward(self, x):
         y = x + self.block2(self.block1(x))
@@ -182,7 +185,76 @@ def _check_choices(**choices):
         if value not in allowed:
             raise ValueError(f"unknown {option} {value!r}; choose one of {', '.join(allowed)}")
 
-# %% ../nbs/03_model.ipynb #a3ad974c
+# %% ../nbs/03_model.ipynb #832df3c7
+def whitening_filters(
+    pictures: torch.Tensor,  # float (N, C, H, W), normalised
+    size: int = 2,           # side of the patches, in pixels
+    epsilon: float = 5e-4,   # added to the eigenvalues, so that noise is not blown up
+) -> torch.Tensor:           # (2 · C · size², C, size, size)
+    "Filters that turn patches into uncorrelated numbers of size one, each with both signs; raises ValueError for other shapes."
+    if pictures.ndim != 4 or min(pictures.shape[2:]) < size:
+        raise ValueError(f"whitening needs pictures (N, C, H, W) of at least {size}×{size}, got {tuple(pictures.shape)}")
+    patches = pictures.float().unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
+    patches = patches.flatten(0, 2).flatten(1).double()
+    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+    filters = (vectors / (values + epsilon).sqrt()).T.reshape(-1, pictures.shape[1], size, size).float()
+    return torch.cat([filters, -filters])
+
+# %% ../nbs/03_model.ipynb #f8578190
+def _fast_norm(maps):
+    "Batch normalisation with its scale fixed at one and a short memory."
+    norm = nn.BatchNorm2d(maps, eps=1e-12, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+class FastGroup(nn.Module):
+    "conv – pool – norm – GELU – conv – norm – GELU."
+    def __init__(self, inputs, outputs, dirac=True, pool_first=True, activation=nn.GELU):
+        super().__init__()
+        self.conv1, self.pool, self.norm1 = conv(inputs, outputs), nn.MaxPool2d(2), _fast_norm(outputs)
+        self.conv2, self.norm2 = conv(outputs, outputs), _fast_norm(outputs)
+        self.activation, self.pool_first = activation(), pool_first
+        for layer in (self.conv1, self.conv2) if dirac else ():
+            nn.init.dirac_(layer.weight.data[:layer.in_channels])
+
+    def forward(self, x):
+        x = self.conv1(x)
+        x = self.activation(self.norm1(self.pool(x))) if self.pool_first else self.pool(self.activation(self.norm1(x)))
+        return self.activation(self.norm2(self.conv2(x)))
+
+# %% ../nbs/03_model.ipynb #604bf0e8
+class FastNet(nn.Module):
+    "The fast net; stages are `whiten`, `layer1`, `layer2`, `layer3`, the classifier is `linear`. Call `prepare` before training."
+    def __init__(
+        self,
+        num_classes: int = 10,            # number of logits
+        widths: tuple = (64, 256, 256),   # maps of the three groups
+        whiten: bool = True,              # a computed, fixed first layer; False: the same layer, trained
+        dirac: bool = True,               # later convolutions begin as "do nothing"
+        pool_first: bool = True,          # pool before norm and activation
+        activation: str = "gelu",         # gelu or relu
+    ):
+        super().__init__()
+        _check_choices(activation=(activation, ("gelu", "relu")))
+        options = dict(dirac=dirac, pool_first=pool_first, activation=nn.GELU if activation == "gelu" else nn.ReLU)
+        self.whiten, self.activation = nn.Conv2d(3, 24, 2), options["activation"]()
+        self.whiten.weight.requires_grad_(not whiten)
+        self.layer1, self.layer2, self.layer3 = (
+            FastGroup(inputs, outputs, **options) for inputs, outputs in zip((24, *widths), widths, strict=False))
+        self.pool, self.linear = nn.AdaptiveMaxPool2d(1), nn.Linear(widths[-1], num_classes, bias=False)
+        self.linear.weight.data /= self.linear.weight.data.std()
+
+    def prepare(self, pictures):
+        "Compute the first layer from normalised training pictures (N, 3, H, W); does nothing where it is trained."
+        if not self.whiten.weight.requires_grad:
+            self.whiten.weight.data.copy_(whitening_filters(pictures))
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.activation(self.whiten(x)))))
+        return self.linear(self.pool(x).flatten(1)) / self.linear.in_features
+
+# %% ../nbs/03_model.ipynb #7b14382f
 def _resnet(block, counts):
     def make(num_classes=10, width=64, last_stride=2, norm="batch"):
         return ResNet(block, counts, num_classes, width, last_stride, norm)
@@ -192,7 +264,7 @@ def _resnet(block, counts):
 model_makers = {
     "resnet18": _resnet(BasicBlock, (2, 2, 2, 2)), "resnet34": _resnet(BasicBlock, (3, 4, 6, 3)),
     "resnet50": _resnet(Bottleneck, (3, 4, 6, 3)), "resnet101": _resnet(Bottleneck, (3, 4, 23, 3)),
-    "resnet152": _resnet(Bottleneck, (3, 8, 36, 3)), "custom_resnet": CustomResNet,
+    "resnet152": _resnet(Bottleneck, (3, 8, 36, 3)), "custom_resnet": CustomResNet, "fast": FastNet,
 }
 
 

@@ -451,7 +451,7 @@ def overall_result(
     low, high = wilson(correct, n)
     return dict(accuracy=correct / n, low=low, high=high, n=n)
 
-# %% ../nbs/12_report.ipynb #7d3253e9
+# %% ../nbs/12_report.ipynb #4524a309
 def _number(name, value, below="", kind=""):
     below = f"<dd>{escape(below)}</dd>" if below else ""
     return f'<div class="{kind}"><dt>{escape(name)}</dt><dd class="big">{escape(value)}</dd>{below}</div>\n'
@@ -465,7 +465,7 @@ def _numbers(record):
     mirrored = metrics.get("test_accuracy_tta") is not None
     boxes = [_number("test accuracy", percent(result.get("accuracy")), interval, "first")]
     if mirrored:
-        boxes.append(_number("with mirror images", percent(metrics["test_accuracy_tta"]), "test-time augmentation"))
+        boxes.append(_number("with several views", percent(metrics["test_accuracy_tta"]), "test-time augmentation"))
     boxes += [_number("parameters", known("parameters", short_count), known("parameters", "{:,}".format)),
               _number("epochs", *_epochs(record)),
               _number("training time", duration(_seconds(record)), _device(machine), "" if mirrored else "wide")]
@@ -513,13 +513,16 @@ def verdict(
                  f"({percent(worst['accuracy'], 1)}).")
     return words + _confusion_words(record)
 
-# %% ../nbs/12_report.ipynb #83557c87
+# %% ../nbs/12_report.ipynb #d6408793
 def _choice_words(record):
     "How the final weights were chosen, and on what."
     recipe, best = record.recipe, record.history.best()
     fraction = recipe.get("valid_fraction")
     aside = f"{percent(fraction, 0)} of the training pictures were set aside for validation" if fraction else \
         "no validation pictures were set aside, the network trained on all training pictures"
+    if "test_as_validation" in recipe.get("quirks", ()):
+        return ("As in the project it repeats, the test set stood in for the validation set: what was chosen, rate or weights, was "
+                "chosen by it, so the test accuracy is too good and shows nothing about new pictures.")
     if recipe.get("select") == "best":
         epoch = f" (epoch {best['epoch']}, {percent(best['valid_accuracy'])})" if best else ""
         return (f"The weights are those of the epoch with the best validation accuracy{epoch}; {aside}. That validation figure is "
@@ -531,7 +534,10 @@ def _choice_words(record):
 
 def _test_words(record):
     "How often the test set was read."
-    again = " It was then read a second time with mirror images." if record.metrics.get("test_accuracy_tta") is not None else ""
+    views = "mirrored and shifted" if record.recipe.get("tta") == "flip-shift" else "mirrored"
+    again = f" It was then read a second time with its pictures also {views}." if record.metrics.get("test_accuracy_tta") is not None else ""
+    if "test_as_validation" in record.recipe.get("quirks", ()):
+        return "The test set was measured after every epoch, as the validation set." + again
     if record.history.measured("test_accuracy") or record.recipe.get("watch_test"):
         return ("The test set was also measured after every epoch, for the dashed curve; no weights were chosen by it. The test "
                 "accuracy above is that of the final weights." + again)

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['precisions', 'pick_device', 'fastest_precision', 'Learner', 'out_of_memory', 'evaluating', 'Interrupt',
-           'deterministic_algorithms', 'in_notebook', 'Progress', 'epoch_line']
+           'deterministic_algorithms', 'kept_memory', 'in_notebook', 'Progress', 'epoch_line']
 
-# %% ../nbs/07_trainer.ipynb #3cd5cd67
+# %% ../nbs/07_trainer.ipynb #1e6003a5
+import ctypes
 import math
 import os
 import signal
@@ -72,7 +73,7 @@ def fastest_precision(
         seconds = {name: min(_step_seconds(device, precisions[name], rounds) for _ in range(3)) for name in ("float32", half)}
     return half if seconds[half] < 0.83 * seconds["float32"] else "float32"
 
-# %% ../nbs/07_trainer.ipynb #aeb2eceb
+# %% ../nbs/07_trainer.ipynb #c4242f43
 class Learner:
     "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`."
     def __init__(
@@ -92,6 +93,7 @@ class Learner:
         progress: bool = True,     # show progress
         patience: int | None = None,  # stop when validation accuracy has not risen for this many epochs; None: never
         deterministic: bool = False,  # refuse operations whose result differs from run to run, see `deterministic_algorithms`
+        compile: bool = False,     # compile the network with `torch.compile`; without a compiler training goes on uncompiled
     ):
         if select not in ("last", "best"):
             raise ValueError(f"unknown select {select!r}; choose last or best")
@@ -108,6 +110,7 @@ class Learner:
         self.loss, self.optimizer = loss or F.cross_entropy, optimizer or sgd(model)
         self.l1, self.select, self.progress, self.save_seconds = l1, select, progress, save_seconds
         self.patience, self.deterministic = patience, deterministic
+        self._compiled = torch.compile(self.model) if compile else None
         self.checkpoints = Checkpoints(folder) if folder else None
         self.history, self.interrupted, self.epochs_before = History(), False, 0
         self.micro_batch = None  # pictures computed at once; None: the whole batch
@@ -152,14 +155,14 @@ def _step(self: Learner, batch, step, plan):
     self.optimizer.zero_grad(set_to_none=True)
     return cross_entropy, correct, size
 
-# %% ../nbs/07_trainer.ipynb #e51ad2e3
+# %% ../nbs/07_trainer.ipynb #26f071dd
 @patch
 def _gradients(self: Learner, x, y):
     "Gradients of the mean loss over the batch, part by part; returns cross-entropy summed, correct answers, size."
     cross_entropy, correct = 0, 0
     for part_x, part_y in self._parts(x, y):
         with self._autocast():
-            logits = self.model(part_x)
+            logits = self._logits(part_x)
         logits = logits.float()
         loss = self.loss(logits, part_y)
         total = loss + self.l1 * l1_penalty(self.model) if self.l1 else loss
@@ -175,16 +178,45 @@ def _gradients(self: Learner, x, y):
             raise FloatingPointError(f"the gradient became {size.item()}")
     return cross_entropy, correct, len(y)
 
-# %% ../nbs/07_trainer.ipynb #66e9bbe0
+# %% ../nbs/07_trainer.ipynb #1424ebd4
+@patch
+def _logits(self: Learner, x):
+    "The network's answers, from its compiled form where there is one that works."
+    if self._compiled is None:
+        return self.model(x)
+    undo = self._undo()
+    try:
+        return self._compiled(x)
+    except Exception as problem:
+        if out_of_memory(problem) or not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        undo()
+        self._compiled = None
+        warnings.warn(f"the network cannot be compiled here ({' '.join(str(problem).split())[:120]}…); going on without. Install a "
+                      "C++ compiler, or say compile=False", stacklevel=2)
+        return self.model(x)
+
+# %% ../nbs/07_trainer.ipynb #4c99a270
 @patch
 def _set_rate(self: Learner, plan, step):
     "Give every parameter group its share of the scheduled rate; returns the rate."
-    rate, momentum = plan(step, self._losses()), plan.momentum(step)
+    losses = self._losses()
+    rate, momentum = plan(step, losses), plan.momentum(step)
     for group, ratio in zip(self.optimizer.param_groups, self._ratios):
         group["lr"] = rate * ratio
         if momentum is not None and "momentum" in group:
             group["momentum"] = momentum
+        if (ends := group.get("ends", 1.0)) < 1:
+            place = int(step / ends)
+            group["lr"] = plan(place, losses) * ratio if place < plan.steps else 0.0
+            _set_resting(group, place >= plan.steps)
     return rate
+
+
+def _set_resting(group, resting):
+    "A group that has run its course needs no gradients any more, which saves the way back to it."
+    for weight in group["params"]:
+        weight.requires_grad_(not resting)
 
 
 @patch
@@ -284,7 +316,7 @@ def evaluating(
         for module, training in modes:
             module.training = training
 
-# %% ../nbs/07_trainer.ipynb #463985b7
+# %% ../nbs/07_trainer.ipynb #53c830ab
 @patch
 def evaluate(
     self: Learner,
@@ -311,7 +343,7 @@ def _measure(self: Learner, x, y):
     total = 0
     for part_x, part_y in self._parts(x, y):
         with self._autocast():
-            logits = self.model(part_x).float()
+            logits = self._logits(part_x).float()
         total = total + torch.stack([F.cross_entropy(logits, part_y, reduction="sum"), (logits.argmax(1) == part_y).sum()])
     return total
 
@@ -358,6 +390,28 @@ def deterministic_algorithms():
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = benchmark
+
+# %% ../nbs/07_trainer.ipynb #5f1892ee
+_keep, _return = {-4: 0, -1: -1}, {-4: 65536, -1: 128 * 1024, -3: 32 * 1024 * 1024}  # glibc: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+
+
+@contextmanager
+def kept_memory():
+    "Inside, the C library keeps freed memory for the next request; afterwards it goes back to the system."
+    try:
+        library = ctypes.CDLL(None)
+        adjust, trim = library.mallopt, library.malloc_trim
+    except (OSError, TypeError, AttributeError):  # not the GNU C library
+        yield
+        return
+    for setting, value in _keep.items():
+        adjust(setting, value)
+    try:
+        yield
+    finally:
+        for setting, value in _return.items():
+            adjust(setting, value)
+        trim(0)
 
 # %% ../nbs/07_trainer.ipynb #11f4a295
 def in_notebook() -> bool:
@@ -494,7 +548,7 @@ def _check_same(self: Learner, state):
         warnings.warn(f"the run in {folder} was begun with {'; '.join(changed)}. It goes on, but its last digits may come out differently",
                       stacklevel=2)
 
-# %% ../nbs/07_trainer.ipynb #52d4cd14
+# %% ../nbs/07_trainer.ipynb #573b180e
 @patch
 def fit(
     self: Learner,
@@ -507,7 +561,7 @@ def fit(
     if plan.steps != epochs * len(self.train):
         raise ValueError(f"the schedule has {plan.steps} steps, but {epochs} epochs of {len(self.train)} batches make "
                          f"{epochs * len(self.train)}; make it with steps_per_epoch={len(self.train)}")
-    with deterministic_algorithms() if self.deterministic else nullcontext(), Interrupt() as interrupt:
+    with self._surroundings(), Interrupt() as interrupt:
         self._begin(plan, extend)
         if self.checkpoints and self.progress and self._is_finished(plan):
             print(f"{self.checkpoints.folder} holds this run, finished; to train it further, say extend=True")
@@ -517,8 +571,18 @@ def fit(
                 self._epoch(plan, progress, interrupt)
         finally:
             self._paused = random_states() if self._position else None
+            for group in self.optimizer.param_groups:
+                _set_resting(group, False)
     self._end(plan)
     return self.history
+
+# %% ../nbs/07_trainer.ipynb #9f87d97e
+@patch
+@contextmanager
+def _surroundings(self: Learner):
+    "Settings of the process that hold while the learner trains."
+    with deterministic_algorithms() if self.deterministic else nullcontext(), kept_memory() if self.device.type == "cpu" else nullcontext():
+        yield
 
 # %% ../nbs/07_trainer.ipynb #2158efdf
 @patch

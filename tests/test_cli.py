@@ -1,5 +1,6 @@
 "The command line from start to report on a tiny run, and every kind of bad input: one clear line, status 2, nothing half-written."
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -173,3 +174,77 @@ def test_same_words_in_python():
     with pytest.raises(FileNotFoundError, match="no folder"):
         from cifar_cam.data import image_folder
         image_folder(Path("no/such/folder"))
+
+
+# Pictures of one's own, and export
+
+def wide_picture(path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_pictures_are_explained(tiny_run, capsys, tmp_path):
+    first, second = wide_picture(tmp_path/"my photo.jpg"), wide_picture(tmp_path/"zwei.png")
+    status, out, err = said(capsys, "explain", first, second, "--model", tiny_run, "--out", tmp_path/"why", "--top", 4, "--class", "star")
+    assert status == 0 and not err
+    assert sorted(p.name for p in (tmp_path/"why").iterdir()) == ["explanations.json", "my photo.png", "zwei.png"]
+    record = json.loads((tmp_path/"why"/"explanations.json").read_text())
+    assert [len(p["top"]) for p in record["pictures"]] == [4, 4] and [m["class"] for m in record["pictures"][0]["maps"]] == ["star"]
+    best = record["pictures"][0]["top"][0]
+    assert f"my photo.jpg: {best['class']} {best['probability']:.1%}" in out
+
+
+def test_a_folder_of_pictures_and_its_bad_files(tiny_run, capsys, tmp_path):
+    (tmp_path/"in").mkdir()
+    wide_picture(tmp_path/"in"/"a.png")
+    (tmp_path/"in"/"b.jpg").write_text("no picture")
+    line = refused(capsys, "explain", tmp_path/"in", "--model", tiny_run, "--out", tmp_path/"why")
+    assert "b.jpg is no picture: it is text" in line and "--skip" in line and not (tmp_path/"why").exists()
+    status, out, err = said(capsys, "explain", tmp_path/"in", "--model", tiny_run, "--out", tmp_path/"why", "--skip", "--how", "pad")
+    assert status == 0 and "left out: b.jpg" in out and (tmp_path/"why"/"a.png").is_file()
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["none.png"], "no file"), (["--class", "submarine"], "submarine"), (["--targets", "true"], "nobody knows the true class"),
+    (["--top", "0"], "at least one class"), (["--layers", "layer9"], "layer9"), (["--how", "squash"], "invalid choice"), (["--size", "0"], "size=0"),
+    (["--method", "magic"], "magic"),
+])
+def test_wrong_words_about_pictures(tiny_run, words, expected, capsys, tmp_path):
+    picture = wide_picture(tmp_path/"x.png")
+    words = words if words[0].startswith("--") else [tmp_path/words[0]]
+    line = refused(capsys, "explain", *([] if len(words) == 1 else [picture]), *words, "--model", tiny_run, "--out", tmp_path/"why")
+    assert expected in line and not (tmp_path/"why").exists()
+
+
+def test_without_model_the_packages_own_is_taken(tiny_run, capsys, tmp_path, monkeypatch):
+    from cifar_cam import cli, own_images
+    monkeypatch.setattr(cli, "default_model", lambda: own_images.default_model(tmp_path/"nowhere"))
+    picture = wide_picture(tmp_path/"x.png")
+    assert "no trained network comes with this installation" in refused(capsys, "explain", picture, "--out", tmp_path/"why")
+    own_images.save_single_file(tmp_path/"fast.safetensors", own_images.own_model(tiny_run))
+    monkeypatch.setattr(cli, "default_model", lambda: own_images.default_model(tmp_path))
+    assert said(capsys, "explain", picture, "--out", tmp_path/"why")[0] == 0
+    assert said(capsys, "explain", picture, "--out", tmp_path/"why2", "--model", tmp_path/"fast.safetensors")[0] == 0
+    assert (tmp_path/"why"/"explanations.json").read_bytes() == (tmp_path/"why2"/"explanations.json").read_bytes()
+
+
+def test_the_model_is_not_there(capsys, tmp_path):
+    assert "holds no trained model" in refused(capsys, "explain", wide_picture(tmp_path/"x.png"), "--model", tmp_path/"runs")
+
+
+def test_export(tiny_run, capsys, tmp_path):
+    pytest.importorskip("onnxruntime")
+    status, out, err = said(capsys, "export", tiny_run, "--onnx", "--card", "--cam-layer", "layer2", "--out", tmp_path/"to", "--license", "mit")
+    assert status == 0 and not err and "maps differ by at most" in out
+    assert sorted(p.name for p in (tmp_path/"to").iterdir()) == ["card", "model.onnx"] and "license: mit" in (tmp_path/"to"/"card"/"README.md").read_text()
+    assert said(capsys, "explain", wide_picture(tmp_path/"x.png"), "--model", tiny_run, "--out", tmp_path/"why")[0] == 0
+
+
+def test_export_refuses(tiny_run, capsys, tmp_path, monkeypatch):
+    import sys
+    assert "choose --onnx, --program or --card" in refused(capsys, "export", tiny_run)
+    assert "holds no trained model" in refused(capsys, "export", tmp_path, "--onnx")
+    assert "layer9" in refused(capsys, "export", tiny_run, "--program", "--cam-layer", "layer9", "--out", tmp_path/"to")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "pip install 'cifar_cam[export]'" in refused(capsys, "export", tiny_run, "--onnx", "--out", tmp_path/"to")
+    assert not (tmp_path/"to").exists()

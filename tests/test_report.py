@@ -178,7 +178,7 @@ def test_every_number_comes_from_the_files(run):
     metrics.update(test_accuracy=0.5, parameters=4321, test_accuracy_tta=0.515)
     (run/"metrics.json").write_text(json.dumps(metrics))
     parsed = check(report(run).read_text("utf-8"))
-    for words in ("50.00 %", "4,321", "51.50 %", "second time with mirror images", "46.91 % to 53.09 %"):
+    for words in ("50.00 %", "4,321", "51.50 %", "second time with its pictures also mirrored", "46.91 % to 53.09 %"):
         assert words in parsed.text, words
     assert "99.9 %" not in parsed.text
 
