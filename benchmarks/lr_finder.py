@@ -59,9 +59,12 @@ def sweep(net, train, batch_size):
     "The sweep, and the trainings that confirm it."
     model, optimizer = made(net, 0)
     low, high = (1e-5, 1.0) if "Adam" in net else (1e-3, 10.0)
-    curve = lr_find(model, Loader(train, batch_size=batch_size, shuffle=True), optimizer=optimizer, lr_min=low, lr_max=high, steps=100,
-                    confirm=True)
-    return dict(replace(curve, confirmed=()).to_dict(), confirmed=curve.confirmed, confirmed_rate=curve.recommended)
+    for steps in (100, 300):  # what the finder says when 100 steps are too few to learn anything
+        curve = lr_find(model, Loader(train, batch_size=batch_size, shuffle=True), optimizer=optimizer, lr_min=low, lr_max=high, steps=steps,
+                        confirm=True)
+        if curve.recommended:
+            break
+    return dict(replace(curve, confirmed=()).to_dict(), confirmed=curve.confirmed, confirmed_rate=curve.recommended, steps=steps)
 
 
 def trained(net, data, rate, seed):

@@ -36,7 +36,7 @@ class BatchSizes:
         end = f"; {self.full} did not fit into memory" if self.full else ""
         return draw.html_table(rows, ["batch size", "pictures a second", "memory"], caption=f"recommended: {self.recommended}{end}")
 
-# %% ../nbs/07a_batch_size.ipynb #cdf8b3ef
+# %% ../nbs/07a_batch_size.ipynb #9373fb89
 def _trial(learner, size, shape):
     "A learner like this one, on copies, with one batch of noise."
     model, optimizer = copy.deepcopy((learner.model, learner.optimizer))
@@ -49,7 +49,7 @@ def _trial(learner, size, shape):
 
 
 def _speed(trial, size, steps):
-    "Pictures a second over `steps` training steps, after one to warm up, and the peak of device memory; raises MemoryError."
+    "Pictures a second over `steps` training steps, after one to warm up, and the peak of device memory; None when it was full."
     if on_gpu := trial.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trial.device)
     times = []
@@ -59,11 +59,22 @@ def _speed(trial, size, steps):
         times.append(time.perf_counter() - start)
         if trial.interrupted:
             raise KeyboardInterrupt("the search was stopped; nothing has changed")
-        if trial.micro_batch:  # the learner has helped itself with smaller parts
-            raise MemoryError(f"a batch of {size} does not fit")
+        if trial.micro_batch:  # memory was full, and the learner has helped itself with smaller parts
+            return None
     return size / min(times[1:]), torch.cuda.max_memory_allocated(trial.device) if on_gpu else None
 
-# %% ../nbs/07a_batch_size.ipynb #9c9506f5
+# %% ../nbs/07a_batch_size.ipynb #56c0249b
+def _fitting_speed(learner, size, shape, steps):
+    "The same of a trial made for this size; None also when making it took all memory."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that memory is full is what we want to know
+            return _speed(_trial(learner, size, shape), size, steps)
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
+
+# %% ../nbs/07a_batch_size.ipynb #fceb180a
 @patch
 def find_batch_size(
     self: Learner,
@@ -78,13 +89,10 @@ def find_batch_size(
     states, rows, full, size = random_states(), [], None, smallest
     try:
         while size <= largest and full is None:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that memory is full is what we want to know
-                    rows.append((size, *_speed(_trial(self, size, shape), size, steps)))
-            except (RuntimeError, MemoryError) as problem:
-                if not out_of_memory(problem):
-                    raise
+            speed = _fitting_speed(self, size, shape, steps)
+            if speed:
+                rows.append((size, *speed))
+            else:
                 full = size
             size *= 2
     finally:

@@ -26,10 +26,10 @@ from .report import report
 from .show import save_figure
 from .trainer import precisions
 
-# %% ../nbs/14_cli.ipynb #37fd49ab
+# %% ../nbs/14_cli.ipynb #61f4af00
 def train_command(options) -> int:
     "Train by a recipe, then write the report."
-    chosen = recipe(options.recipe)
+    chosen = recipe(options.recipe, options.mode)
     chosen = chosen if options.epochs is None else chosen.scaled(options.epochs)
     result = run(chosen, options.data, options.out or f"runs/{chosen.name}", options.seed, options.device, options.precision,
                  options.workers, progress=not options.quiet)
@@ -41,11 +41,11 @@ def train_command(options) -> int:
           f"in {result.metrics['seconds']:.0f} s\nreport: {page}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #3788ee81
+# %% ../nbs/14_cli.ipynb #6c1ccee0
 def recipes_command(options) -> int:
     "List the recipes, or print one."
     if options.name:
-        print("\n".join(f"{setting:<18} {value}" for setting, value in recipe(options.name).card()))
+        print("\n".join(f"{setting:<18} {value}" for setting, value in recipe(options.name, options.mode).card()))
     else:
         print(recipes())
     return 0
@@ -62,8 +62,8 @@ def lr_find_command(options) -> int:
     write_atomic(folder/"lr_find.json", (json.dumps(curve.to_dict(), indent=1) + "\n").encode())
     for rule, rate in curve.suggestions().items():
         print(f"{rule:<12} {rate:.3g}")
-    for rule, rate, loss in curve.confirmed:
-        print(f"tried        {rate:<8.2g} ({rule}): loss {loss:.3f} after a short training")
+    for rate, loss in curve.confirmed:
+        print(f"tried        {rate:<8.2g} loss {loss:.3f} after a short training")
     span = "  (interval {:.2g} to {:.2g})".format(*curve.interval) if curve.interval else ""
     print(f"recommended  {curve.recommended or 'none: ' + curve.reason}{span}\nfigure: {path}")
     return 0 if curve.recommended else 2
@@ -172,7 +172,7 @@ def export_command(options) -> int:
         print(f"model and card: {save_pretrained(options.run, folder/'card', options.license)}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #57d725bb
+# %% ../nbs/14_cli.ipynb #9334fa92
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -188,28 +188,30 @@ def _shared(command, data="the recipe's"):
 def _training(command):
     _shared(command)
     command.add_argument("--precision", default="auto", choices=["auto", *precisions], help="auto: what a short timing finds fastest")
-    command.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default 0)")
+    command.add_argument("--workers", type=int, default=0, help="processes that prepare batches, for recipes whose loader is albumentations (default 0)")
     command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
-# %% ../nbs/14_cli.ipynb #06e05a26
+# %% ../nbs/14_cli.ipynb #ffbb90b7
 def _add_training_commands(commands):
     demo = commands.add_parser("demo", help="train on drawn shapes, offline, in about a minute, and write a report")
     _training(demo)
-    demo.set_defaults(command=train_command, recipe="demo")
+    demo.set_defaults(command=train_command, recipe="demo", mode="fixed")
     train = commands.add_parser("train", help="train by a recipe and write a report")
     train.add_argument("--recipe", required=True, help="a name from `cifar-cam recipes`")
+    train.add_argument("--mode", default="fixed", choices=["fixed", "as_run"], help="a course's recipe as it was meant, or as its code ran")
     _training(train)
     train.set_defaults(command=train_command)
     find = commands.add_parser("lr-find", help="sweep the learning rate of a recipe")
     find.add_argument("--recipe", default="demo", help="a name from `cifar-cam recipes` (default demo)")
     find.add_argument("--steps", type=int, help="batches at most (default: the recipe's)")
     find.add_argument("--sweeps", type=int, default=1, help="sweeps over the data in other orders; 3 give an interval (default 1)")
-    find.add_argument("--confirm", action="store_true", help="train shortly at the rate of each rule, recommend the best")
+    find.add_argument("--confirm", action="store_true", help="train shortly at rates around, recommend the best")
     _training(find)
     find.set_defaults(command=lr_find_command)
     listing = commands.add_parser("recipes", help="list the recipes, or print one")
     listing.add_argument("name", nargs="?", help="the recipe to print")
+    listing.add_argument("--mode", default="fixed", choices=["fixed", "as_run"], help="a course's recipe as it was meant, or as its code ran")
     listing.set_defaults(command=recipes_command)
 
 # %% ../nbs/14_cli.ipynb #25673546

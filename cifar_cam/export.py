@@ -6,10 +6,9 @@
 __all__ = ['Deployed', 'deployed', 'ExportError', 'Exported', 'export_onnx', 'export_program', 'model_card', 'save_pretrained',
            'push_to_hub', 'from_hub']
 
-# %% ../nbs/13_export.ipynb #ba1c082f
+# %% ../nbs/13_export.ipynb #23796972
 import contextlib
 import copy
-import html
 import io
 import json
 import logging
@@ -30,7 +29,7 @@ from .download import plain, write_atomic
 from .gradcam import explain
 from .own_images import known_normalisation, known_size, own_model
 
-# %% ../nbs/13_export.ipynb #efc2e8f5
+# %% ../nbs/13_export.ipynb #7b4bbd59
 class Deployed(nn.Module):
     "A network with everything around it: uint8 pictures in, logits out, and the Grad-CAM map of one layer if asked for."
     def __init__(
@@ -41,7 +40,7 @@ class Deployed(nn.Module):
         shape: tuple = (),  # of that layer's output for one picture: (channel, height, width)
     ):
         super().__init__()
-        self.model, self.layer, self.shape = model, layer, shape
+        self.model, self.norm, self.layer, self.shape = model, norm, layer, shape
         self.register_buffer("mean", 255 * torch.tensor(norm.mean)[:, None, None])
         self.register_buffer("std", 255 * torch.tensor(norm.std)[:, None, None])
 
@@ -49,7 +48,7 @@ class Deployed(nn.Module):
         x = (images.permute(0, 3, 1, 2).to(torch.float32).contiguous() - self.mean) / self.std
         return (self.model(x),) if self.layer is None else self._explained(x, target)
 
-# %% ../nbs/13_export.ipynb #f49d300d
+# %% ../nbs/13_export.ipynb #50b10f54
 def _explained(self, x, target):
     "Logits, and the map (N,h,w) of class `target`; −1 stands for the predicted class."
     def tail(delta):
@@ -66,13 +65,13 @@ def _explained(self, x, target):
     gradients, = pull_back(one_hot)
     return logits, (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
 
-
+# %% ../nbs/13_export.ipynb #a04bfbce
 Deployed._explained = _explained
 
-# %% ../nbs/13_export.ipynb #f7beda65
+# %% ../nbs/13_export.ipynb #419e27c1
 _aten = torch.ops.aten
 
-
+# %% ../nbs/13_export.ipynb #8a7d4815
 def _convolution_backward(gradient, x, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups, mask):
     "The gradient at a convolution's input: the transposed convolution, padded to the input's size."
     if transposed:
@@ -82,13 +81,13 @@ def _convolution_backward(gradient, x, weight, bias_sizes, stride, padding, dila
     extra = [int(x.shape[2 + k]) - reached[k] for k in sides]
     return _aten.convolution(gradient, weight, None, stride, padding, dilation, True, extra, groups), None, None
 
-
+# %% ../nbs/13_export.ipynb #e8598230
 def _to_maximum(gradient, x, places):
     "Everything goes back to the place the maximum came from."
     flat = torch.zeros_like(x).flatten(2).scatter_add(2, places.flatten(2), gradient.flatten(2))
     return flat.view(x.shape)
 
-# %% ../nbs/13_export.ipynb #a5abb657
+# %% ../nbs/13_export.ipynb #130d3722
 def _largest(x, size):
     "Adaptive maximum pooling to one pixel, and where it was."
     if list(size) != [1, 1]:
@@ -96,19 +95,19 @@ def _largest(x, size):
     values, places = x.flatten(2).max(2)
     return values[..., None, None], places[..., None, None]
 
-
+# %% ../nbs/13_export.ipynb #ecb8c4de
 def _pooling_matrix(inputs, outputs):
     "Adaptive average pooling along one axis as a matrix (outputs, inputs)."
     edges = [(math.floor(k * inputs / outputs), math.ceil((k + 1) * inputs / outputs)) for k in range(outputs)]
     return torch.tensor([[(a <= i < b) / (b - a) for i in range(inputs)] for a, b in edges])
 
-
+# %% ../nbs/13_export.ipynb #e32a473b
 def _adaptive_average_backward(gradient, x):
     "The transposed matrices of adaptive average pooling on both sides."
     rows, columns = (_pooling_matrix(int(x.shape[axis]), int(gradient.shape[axis])).to(gradient) for axis in (2, 3))
     return rows.T @ gradient @ columns
 
-# %% ../nbs/13_export.ipynb #9175ec2c
+# %% ../nbs/13_export.ipynb #549a702a
 def _average_backward(gradient, x, kernel, stride, padding, ceil_mode, count_padding, divisor):
     "An average pool is a convolution of each channel with a constant; back goes its transposed."
     stride = stride or kernel
@@ -118,7 +117,7 @@ def _average_backward(gradient, x, kernel, stride, padding, ceil_mode, count_pad
     weight = torch.full((channels, 1, *kernel), 1 / (divisor or math.prod(kernel)), dtype=gradient.dtype)
     return _convolution_backward(gradient, x, weight, None, stride, padding, [1, 1], False, [0, 0], channels, None)[0]
 
-
+# %% ../nbs/13_export.ipynb #99490bdf
 def _rules():
     "How operations are written out: PyTorch's own rules, and ours for those that ONNX lacks."
     from torch._decomp import core_aten_decompositions
@@ -130,7 +129,7 @@ def _rules():
         _aten.empty_like.default: lambda x, **options: _aten.full_like(x, 0),
     }
 
-# %% ../nbs/13_export.ipynb #e4718d4f
+# %% ../nbs/13_export.ipynb #ebf23d78
 class _PlainMeans(torch.overrides.TorchFunctionMode):
     "Adaptive average pooling to one pixel as the mean it is."
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -139,7 +138,7 @@ class _PlainMeans(torch.overrides.TorchFunctionMode):
             return args[0].mean((-2, -1), keepdim=True)
         return function(*args, **(kwargs or {}))
 
-
+# %% ../nbs/13_export.ipynb #6dfb1b8d
 def _traced(deployed, size):
     "The network as a graph of elementary operations, for any number of pictures; and example inputs."
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -173,11 +172,11 @@ def deployed(
             raise ValueError(f"layer {layer!r} is called {calls[layer]} times in one pass; export the map of another layer")
     return Deployed(inner, norm, layer, shape), size
 
-# %% ../nbs/13_export.ipynb #04dfe924
+# %% ../nbs/13_export.ipynb #0ca91c73
 class ExportError(ValueError):
     "A network that cannot be exported, or whose export does not answer as the network does."
 
-
+# %% ../nbs/13_export.ipynb #1087600d
 @dataclass(frozen=True)
 class Exported:
     "A file written by `export_onnx` or `export_program`; shows itself."
@@ -198,7 +197,7 @@ class Exported:
         rows += [[f"{kind} {name}", what, ""] for kind, io in (("input", self.inputs), ("output", self.outputs)) for name, what in io.items()]
         return draw.html_table(rows, ["", self.kind, ""], caption=repr(self))
 
-# %% ../nbs/13_export.ipynb #0baf1a82
+# %% ../nbs/13_export.ipynb #3a830b3c
 def _pictures(size, seed=0):
     "Batches of 1, 2 and 5 pictures to compare on: soft blobs and noise."
     random = np.random.default_rng(seed)
@@ -207,17 +206,16 @@ def _pictures(size, seed=0):
         smooth = coarse.repeat(math.ceil(size[0] / 4), 1).repeat(math.ceil(size[1] / 4), 2)[:, :size[0], :size[1]]
         yield (0.7 * smooth + 0.3 * random.integers(0, 256, smooth.shape)).astype(np.uint8)
 
-
+# %% ../nbs/13_export.ipynb #2657bb9c
 def _compare(answers, network, size, tolerance):
     "Largest differences (logits, maps) between `answers(images, target)` and the network; raises ExportError when above `tolerance`."
     worst = [0.0, 0.0 if network.layer else math.nan]
-    norm = dict(mean=(network.mean / 255).flatten().tolist(), std=(network.std / 255).flatten().tolist())
     for k, images in enumerate(_pictures(size)):
         target = -1 if k == 0 else k - 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # coarse or not, the map is compared
             why = explain(network.model, images, layers=network.layer, targets=["predicted" if target < 0 else target],
-                          normalisation=norm) if network.layer else None
+                          normalisation=network.norm) if network.layer else None
         logits = _original(network, images) if why is None else why.logits.numpy()
         found = answers(images, np.full(len(images), target))
         worst[0] = max(worst[0], _gap(found[0], logits, 1.0))
@@ -226,26 +224,28 @@ def _compare(answers, network, size, tolerance):
     _check_gaps(worst, tolerance)
     return tuple(worst)
 
-# %% ../nbs/13_export.ipynb #7cbd1702
+# %% ../nbs/13_export.ipynb #e57da9f7
 def _original(network, images):
     with torch.no_grad():
         return network(torch.from_numpy(images))[0].numpy()
 
-
+# %% ../nbs/13_export.ipynb #cb2bddf1
 def _gap(found, wanted, least):
     "Largest difference, relative to the largest wanted value (at least `least`); infinite when shapes differ or a value is no number."
     if found.shape != wanted.shape or not np.isfinite(found).all():
         return math.inf
     return float(np.abs(found - wanted).max() / (max(np.abs(wanted).max(), least) or 1.0))
 
-
+# %% ../nbs/13_export.ipynb #e805abe6
 def _check_gaps(worst, tolerance):
-    for what, gap in zip(("logits", "maps"), worst):
+    advice = ("check that the network's answers do not depend on chance",
+              "a gradient can tip at a ReLU or a maximum that stands within rounding of its edge: choose another layer, or raise tolerance")
+    for what, gap, fix in zip(("logits", "maps"), worst, advice):
         if gap > tolerance:
-            raise ExportError(f"the exported {what} differ from the network's by {gap:.1e}, more than tolerance={tolerance:.0e}; nothing was "
-                              "written. Check that the network's answers do not depend on the batch or on chance")
+            raise ExportError(f"the exported {what} differ from the network's by {gap:.1e}, more than tolerance={tolerance:.0e}, "
+                              f"and nothing was written; {fix}")
 
-# %% ../nbs/13_export.ipynb #d79108de
+# %% ../nbs/13_export.ipynb #46d00f04
 def _needs(package, extra):
     "An optional package; raises ImportError with the line that installs it."
     import importlib
@@ -254,7 +254,7 @@ def _needs(package, extra):
     except ImportError:
         raise ImportError(f"this needs {package}; install it with: pip install 'cifar_cam[{extra}]'") from None
 
-
+# %% ../nbs/13_export.ipynb #96733eba
 @contextlib.contextmanager
 def _quiet():
     "Without the exporter's progress messages and warnings."
@@ -268,7 +268,7 @@ def _quiet():
         finally:
             logger.setLevel(level)
 
-
+# %% ../nbs/13_export.ipynb #73b67259
 def _trace(network, size):
     "As `_traced`; raises ExportError with the reason."
     try:
@@ -277,19 +277,19 @@ def _trace(network, size):
     except Exception as problem:
         raise ExportError(f"this network cannot be traced ({_reason(problem)}); {_without(network)}") from problem
 
-
+# %% ../nbs/13_export.ipynb #12ecf537
 def _without(network):
     if network.layer:
         return "export it without cam_layer, or choose a layer nearer to the head"
     return "rewrite its forward without branches on the values of tensors"
 
-
+# %% ../nbs/13_export.ipynb #9c77558a
 def _reason(problem):
     "The line of an exception that says what is wrong."
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).splitlines() if line.strip()]
     return plain(next((line for line in lines if "No ONNX function" in line), lines[0] if lines else repr(problem)))[:200]
 
-# %% ../nbs/13_export.ipynb #dcdffaf1
+# %% ../nbs/13_export.ipynb #66ce4bd0
 def _described(network, size, names):
     "The inputs and outputs in words."
     inputs = {"images": f"uint8 (number, {size[0]}, {size[1]}, 3), red green blue"}
@@ -299,7 +299,7 @@ def _described(network, size, names):
         outputs["cam"] = f"float32 (number, {network.shape[1]}, {network.shape[2]}): raw Grad-CAM at {network.layer}"
     return inputs, outputs
 
-
+# %% ../nbs/13_export.ipynb #007d4c54
 def _onnx_bytes(program, network, metadata):
     "The traced program as the bytes of an ONNX file."
     names = dict(input_names=["images", "target"][:2 if network.layer else 1], output_names=["logits", "cam"][:2 if network.layer else 1])
@@ -335,13 +335,12 @@ def export_onnx(
     write_atomic(path, data)
     return Exported(path, "ONNX", len(data), *_described(network, size, len(classes) or "classes"), *gaps)
 
-# %% ../nbs/13_export.ipynb #fc17175b
+# %% ../nbs/13_export.ipynb #8652b181
 def _metadata(network, classes):
     "What travels with the file, as texts."
-    norm = dict(mean=(network.mean / 255).flatten().tolist(), std=(network.std / 255).flatten().tolist())
-    return dict(classes=json.dumps(list(classes)), normalisation=json.dumps(norm), cam_layer=network.layer or "", made_with="cifar_cam")
+    return dict(classes=json.dumps(list(classes)), normalisation=json.dumps(network.norm.to_dict()), cam_layer=network.layer or "", made_with="cifar_cam")
 
-
+# %% ../nbs/13_export.ipynb #c4a0bf0d
 def _session(data):
     "The file's own answers: images, target -> list of arrays."
     import onnxruntime
@@ -373,7 +372,7 @@ def export_program(
     write_atomic(path, buffer.getvalue())
     return Exported(path, "torch.export", len(buffer.getvalue()), *_described(network, size, "classes"), *gaps)
 
-# %% ../nbs/13_export.ipynb #745a7acd
+# %% ../nbs/13_export.ipynb #a0d529f2
 def _records(folder):
     "run.json, metrics.json and the history of a run folder; raises FileNotFoundError or ValueError."
     folder = Path(folder)
@@ -386,7 +385,7 @@ def _records(folder):
     path = folder/"history.csv"
     return record, metrics, History.from_csv(path.read_text()) if path.is_file() else History()
 
-
+# %% ../nbs/13_export.ipynb #68577e1d
 def _front(record, metrics, license):
     "The card's header, which the Hub reads: YAML."
     result = f"""model-index:
@@ -399,14 +398,14 @@ def _front(record, metrics, license):
              "tags: [image-classification, grad-cam, pytorch]", result, "---"]
     return "\n".join(lines)
 
-# %% ../nbs/13_export.ipynb #ac9be2dd
+# %% ../nbs/13_export.ipynb #9bf6061d
 def _table(header, rows):
     "A Markdown table."
     cell = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
-
+# %% ../nbs/13_export.ipynb #c8c98b28
 def _what(record, metrics, model):
     data, made = record["data"], record["recipe"]["model"]
     options = ", ".join(f"{k} {v}" for k, v in made.items() if k != "name")
@@ -415,7 +414,7 @@ def _what(record, metrics, model):
             f"of {data['name']}{note} and tested once on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.\n\n"
             f"Classes: {', '.join(model.classes)}.")
 
-
+# %% ../nbs/13_export.ipynb #b1a3cc5e
 def _use(name):
     return f"""```python
 from cifar_cam.checkpoint import load_model
@@ -470,12 +469,12 @@ def save_pretrained(
     write_atomic(out/"README.md", card.encode())
     return out
 
-# %% ../nbs/13_export.ipynb #43f037f2
+# %% ../nbs/13_export.ipynb #11094807
 def _hub():
     "The Hub's interface; raises ImportError with the line that installs it."
     return _needs("huggingface_hub", "hub").HfApi(library_name="cifar_cam")
 
-
+# %% ../nbs/13_export.ipynb #95b29c01
 def push_to_hub(
     run_folder,            # a finished run
     name: str,             # where to: "user/model"
@@ -492,7 +491,7 @@ def push_to_hub(
         api.create_repo(name, private=private, exist_ok=True, token=token)
         return api.upload_folder(repo_id=name, folder_path=folder, commit_message="Model, card and records by cifar_cam", token=token).oid
 
-# %% ../nbs/13_export.ipynb #8bbab2ae
+# %% ../nbs/13_export.ipynb #35245b69
 def from_hub(
     name: str,          # "user/model"
     revision: str,      # the commit, 40 characters; not a branch
@@ -508,7 +507,7 @@ def from_hub(
     place = _hub().snapshot_download(name, revision=revision, allow_patterns=files, token=token, local_dir=folder)
     return load_model(place)
 
-
+# %% ../nbs/13_export.ipynb #29e290ae
 def _check_name(name):
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
         raise ValueError(f"{name!r} is no name on the Hub; give user/model")

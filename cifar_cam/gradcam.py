@@ -256,7 +256,16 @@ def _default_layers(model, x, name):
     layer, (height, width) = default_layer(model, x, least)
     return layer, f"layer {layer} ({height}×{width}) was chosen: the deepest with a map of at least {least} pixels"
 
-# %% ../nbs/09_gradcam.ipynb #fa33c241
+# %% ../nbs/09_gradcam.ipynb #6ad1dc90
+def _find_normalisation(model, given):
+    "The normalisation given, or the one the model carries; raises ValueError when both are there and differ."
+    own, given = (norm if norm is None or hasattr(norm, "mean") else as_normalisation(norm) for norm in (_carried(model, "normalisation"), given))
+    if own and given and (own.mean, own.std) != (given.mean, given.std):
+        raise ValueError(f"the model was trained with another normalisation ({own.mean}, {own.std}) than the one given ({given.mean}, "
+                         f"{given.std}); leave normalisation out, or set model.normalisation if that is what is wrong")
+    return given or own
+
+# %% ../nbs/09_gradcam.ipynb #2f69973c
 def explain(
     model: nn.Module,                 # maps (N,3,H,W) to logits (N,K)
     x,                                # normalised float batch (N,3,H,W), raw uint8 images (N,H,W,3), or `Images`
@@ -271,8 +280,7 @@ def explain(
 ) -> Explanation:                     # maps, targets, logits; shows itself
     "Explain the logits of a batch by maps of evidence; raises ValueError with cause and fix for unusable input."
     name, function = cam_method(method)
-    norm = _carried(model, "normalisation") if normalisation is None else normalisation
-    norm = norm if norm is None or hasattr(norm, "mean") else as_normalisation(norm)
+    norm = _find_normalisation(model, normalisation)
     labels = getattr(x, "labels", None) if labels is None else labels
     classes = _first_known(classes, _carried(model, "classes"), getattr(x, "classes", None))
     x, pictures = _network_input(getattr(x, "images", x), norm)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['smooth', 'LRCurve', 'lr_find']
 
-# %% ../nbs/05_lr_finder.ipynb #c8c71133
+# %% ../nbs/05_lr_finder.ipynb #a455e682
 import copy
 import math
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .optim import one_cycle
+from .optim import check_moves, one_cycle
 
 # %% ../nbs/05_lr_finder.ipynb #464901a2
 def _average(losses, beta):
@@ -178,7 +178,7 @@ def _peak(curve):
 def _two_digits(rate):
     return float(f"{rate:.2g}")
 
-# %% ../nbs/05_lr_finder.ipynb #bab1ee86
+# %% ../nbs/05_lr_finder.ipynb #20257fd7
 def _peaks(curve):
     "The peaks of a sweep and its repeats, without those that cannot carry one."
     return [peak for peak in map(_peak, (curve, *curve.repeats)) if peak]
@@ -189,7 +189,7 @@ def recommended(self: LRCurve):
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
     if self.confirmed:
         rate, loss = min(self.confirmed, key=lambda row: row[1])
-        return rate if math.isfinite(loss) else None
+        return rate if loss < 0.97 * self.smoothed[0] else None
     peaks = _peaks(self)
     return _two_digits(np.median(peaks)) if 2 * len(peaks) > len(self.repeats) + 1 else None
 
@@ -207,7 +207,8 @@ def reason(self: LRCurve) -> str:
     if self.recommended:
         return ""
     if self.confirmed:
-        return f"every short training broke, at {self.confirmed[0][0]:.2g} already; look at pictures and labels, or at the loss"
+        return (f"none of the short trainings, at rates from {self.confirmed[0][0]:.2g} to {self.confirmed[-1][0]:.2g}, got below the first "
+                "loss; take more steps")
     return next(filter(None, map(_refusal, (self, *self.repeats))))
 
 
@@ -233,7 +234,7 @@ def _batches(loader, steps):
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
-# %% ../nbs/05_lr_finder.ipynb #acc5e7e8
+# %% ../nbs/05_lr_finder.ipynb #5350307c
 def lr_find(
     model: torch.nn.Module,               # the network; it is copied, not trained
     loader,                               # batches (x, y) or (x, y, index)
@@ -254,6 +255,7 @@ def lr_find(
                          f"got lr_min={lr_min}, lr_max={lr_max}, steps={steps}, sweeps={sweeps}")
     model = getattr(model, "_orig_mod", model)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=lr_min, momentum=0.9)
+    check_moves(optimizer, model)
     trial = _Trial(model, optimizer, loader, loss or F.cross_entropy, autocast)
     with _untouched(loader):
         curves = [_sweep(trial, k, _rates(lr_min, lr_max, steps), beta, stop_at) for k in range(sweeps)]
@@ -331,10 +333,10 @@ def _sweep(trial, k, rates, beta, stop_at):
     guessing = math.log(classes) if trial.loss is F.cross_entropy and classes > 1 else None
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
-# %% ../nbs/05_lr_finder.ipynb #09158270
+# %% ../nbs/05_lr_finder.ipynb #0142d448
 def _confirm(trial, curve, steps):
     "Rows (rate, loss) of short trainings a factor of three apart, until the best has a worse one on either side, and of two between."
-    start, tried = curve.recommended or curve.lrs[_floor(curve)], {}
+    start, tried = curve.recommended or math.sqrt(curve.lrs[0] * curve.lrs[-1]), {}
     rate = lambda place: _two_digits(start * 3**place)
 
     def loss_at(place):

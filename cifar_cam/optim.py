@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['schedules', 'optimizers', 'Schedule', 'constant', 'one_cycle', 'multi_step', 'cyclic', 'plateau', 'linear',
-           'schedule', 'composed', 'parameter_groups', 'sgd', 'adam', 'orthogonalise', 'Muon', 'muon', 'optimizer',
-           'l1_penalty']
+           'schedule', 'composed', 'parameter_groups', 'sgd', 'adam', 'check_moves', 'orthogonalise', 'Muon', 'muon',
+           'optimizer', 'l1_penalty']
 
 # %% ../nbs/04_optim.ipynb #063b8db8
 import math
@@ -264,6 +264,18 @@ def adam(
 ) -> torch.optim.AdamW:
     "Adam with decoupled weight decay ([Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101))."
     return torch.optim.AdamW(parameter_groups(model, weight_decay, decay_all), lr=lr, betas=tuple(betas))
+
+# %% ../nbs/04_optim.ipynb #635ba62f
+def check_moves(
+    optimizer: torch.optim.Optimizer,  # any
+    model: torch.nn.Module,            # the network it is meant for
+):
+    "Raise ValueError when the optimiser moves none of the network's weights, or also others' weights."
+    own = {id(p) for p in model.parameters()}
+    moved = [id(p) in own for group in optimizer.param_groups for p in group["params"]]
+    if not all(moved) or not moved:
+        raise ValueError(f"{moved.count(False)} of the {len(moved)} weights this optimizer moves are not this network's, so it would not learn; "
+                         "make the optimizer anew from model.parameters(), after the model")
 
 # %% ../nbs/04_optim.ipynb #2d919010
 def orthogonalise(

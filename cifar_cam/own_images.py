@@ -52,20 +52,20 @@ class Picture:
         address = _page_address(self.pixels)
         return f'<figure><img src="{address}"><figcaption>{draw.html.escape(repr(self))}</figcaption></figure>'
 
-# %% ../nbs/09b_own_images.ipynb #9fa42bd6
+# %% ../nbs/09b_own_images.ipynb #264e4cb2
 def _within(shape, longest):
     "(height, width) reduced so that the longer side is at most `longest`."
     factor = min(1, longest / max(shape))
     return tuple(max(1, round(side * factor)) for side in shape)
 
-
+# %% ../nbs/09b_own_images.ipynb #966232c1
 def _light_png(picture):
     "A PIL picture as the bytes of a PNG file of 256 colours, for a page that must stay small."
     buffer = io.BytesIO()
     picture.convert("RGB").quantize(256).save(buffer, "PNG")
     return buffer.getvalue()
 
-
+# %% ../nbs/09b_own_images.ipynb #928e0a42
 def _page_address(shown, longest=240):
     "Pixels or a figure as an address that can stand in an HTML page."
     from PIL import Image
@@ -101,7 +101,7 @@ def _float_bytes(values):
                          "or divide so that they run from 0 to 1")
     return np.rint(np.clip(values, 0, 255) if high >= 16 else 255 * np.clip(values, 0, 1)).astype(np.uint8)
 
-# %% ../nbs/09b_own_images.ipynb #614958a6
+# %% ../nbs/09b_own_images.ipynb #ce7d2381
 def _whole_bytes(values):
     "Whole numbers or truth values as bytes; 16 bits are brought to 8."
     if values.dtype == bool:
@@ -114,7 +114,7 @@ def _whole_bytes(values):
                          "convert with .astype('uint8') once they are, or give floats 0..1")
     return values.astype(np.uint8)
 
-
+# %% ../nbs/09b_own_images.ipynb #c483a608
 def _array_bytes(values):
     "Any array as uint8 (height, width, 1, 3 or 4)."
     values = _colour_last(np.asarray(values))
@@ -138,7 +138,7 @@ def _upright(picture, notes):
         notes.append(f"turned upright (EXIF orientation {turn})")
     return picture
 
-# %% ../nbs/09b_own_images.ipynb #f6b1fec1
+# %% ../nbs/09b_own_images.ipynb #26dff233
 def _opaque(picture, background, notes):
     "An RGBA picture laid on a ground of one colour."
     from PIL import Image
@@ -147,7 +147,7 @@ def _opaque(picture, background, notes):
     ground = Image.new("RGBA", picture.size, (*background, 255))
     return Image.alpha_composite(ground, picture).convert("RGB")
 
-
+# %% ../nbs/09b_own_images.ipynb #fccf574a
 def _deep(picture, notes):
     "A picture of more than 8 bits as bytes (height, width, 3)."
     values = np.asarray(picture)
@@ -170,7 +170,7 @@ def _rgb(picture, background, notes):
         notes.append("printer's inks (CMYK) turned into colours without a colour profile")
     return np.asarray(picture.convert("RGB"))
 
-# %% ../nbs/09b_own_images.ipynb #2d53f744
+# %% ../nbs/09b_own_images.ipynb #fba94f2b
 _formats = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 _other_things = (
     (b"%PDF", "it is a PDF document; save the page as PNG"),
@@ -182,7 +182,7 @@ _other_things = (
     (b"<html", "it is a web page saved in the picture's place; download the picture itself"),
 )
 
-
+# %% ../nbs/09b_own_images.ipynb #7c3f2ac7
 def _what_it_is(data):
     "What a file that is no picture seems to be, and what to do."
     start = data[:512].lstrip().lower()
@@ -195,7 +195,7 @@ def _what_it_is(data):
         return f"it is text, beginning with {plain(data[:30].decode())!r}; give the picture itself"
     return f"its first bytes belong to none of {', '.join(_formats)}; save it as one of them"
 
-# %% ../nbs/09b_own_images.ipynb #38112107
+# %% ../nbs/09b_own_images.ipynb #b39b07ef
 def _open(data, name, page, largest, notes):
     "The page of a picture file in memory, decoded; raises ValueError naming cause and fix."
     from PIL import Image, UnidentifiedImageError
@@ -215,13 +215,13 @@ def _open(data, name, page, largest, notes):
         raise ValueError(f"{name} is cut short or damaged ({plain(problem)}); copy or download it again") from problem
     return picture
 
-
+# %% ../nbs/09b_own_images.ipynb #b844b0f3
 def _check_pixels(picture, name, largest):
     if picture.width * picture.height > largest:
         raise ValueError(f"{name} has {picture.width}×{picture.height} pixels, more than largest={largest:,}; "
                          "scale it down first")
 
-
+# %% ../nbs/09b_own_images.ipynb #bef7c8d8
 def _turn_to(picture, name, page, notes):
     "Go to a page of an animation or a document of several pictures."
     pages = getattr(picture, "n_frames", 1)
@@ -291,10 +291,10 @@ def _pixels_of(source, name, page, background, largest, notes):
         return np.asarray(_opaque(Image.fromarray(values), background, notes))
     return np.repeat(values, 3, -1) if values.shape[2] == 1 else values
 
-# %% ../nbs/09b_own_images.ipynb #24699b66
+# %% ../nbs/09b_own_images.ipynb #b5cfd9f0
 ways_to_fit = ("crop", "pad", "stretch")
 
-
+# %% ../nbs/09b_own_images.ipynb #3953f6e5
 @dataclass(frozen=True, eq=False, repr=False)
 class Fitted:
     "A picture brought to a network's size; made by `fit`, shows itself."
@@ -309,7 +309,7 @@ class Fitted:
         change = f"reduced {1 / factor:.3g} times" if factor < 1 else f"enlarged {factor:.3g} times"
         return f"Fitted({height}×{width} → {new_height}×{new_width}, {self.how}, {change})"
 
-# %% ../nbs/09b_own_images.ipynb #5fbc5c1f
+# %% ../nbs/09b_own_images.ipynb #be21b57d
 def _used_box(shape, size, how):
     "The part of a picture of `shape` that is used: left, top, right, bottom; for `crop` centred, in the shape of `size`."
     height, width = shape
@@ -319,7 +319,7 @@ def _used_box(shape, size, how):
     across, down = (width - factor * size[1]) / 2, (height - factor * size[0]) / 2
     return (across, down, width - across, height - down)
 
-
+# %% ../nbs/09b_own_images.ipynb #5db93e0c
 def _two_sides(size):
     "A size as (height, width)."
     sides = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
@@ -350,7 +350,7 @@ def fit(
     ground.paste(source.resize(inner[::-1], bicubic), ((size[1] - inner[1]) // 2, (size[0] - inner[0]) // 2))
     return Fitted(np.asarray(ground), picture, box, how)
 
-# %% ../nbs/09b_own_images.ipynb #0a56d921
+# %% ../nbs/09b_own_images.ipynb #141da63c
 def _draw_used(fitted, ax):
     "The picture on Axes, what was not used of it veiled."
     height, width = fitted.picture.pixels.shape[:2]
@@ -363,7 +363,7 @@ def _draw_used(fitted, ax):
             color="crimson", linewidth=1.2)
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), anchor="N")
 
-
+# %% ../nbs/09b_own_images.ipynb #ae2817ed
 @patch
 def plot(
     self: Fitted,
@@ -374,7 +374,7 @@ def plot(
     return draw.image_table([[lambda ax: _draw_used(self, ax), self.pixels]], column_titles=titles, tile=tile,
                             note=repr(self)[7:-1])
 
-
+# %% ../nbs/09b_own_images.ipynb #f5981f86
 @patch
 def _repr_html_(self: Fitted):
     return f'<img src="{_page_address(self.plot())}" alt="{draw.html.escape(repr(self))}">'
@@ -404,7 +404,7 @@ def gather(
                          f"{failed[0][1] if failed else 'the list is empty'}")
     return fitted, failed
 
-# %% ../nbs/09b_own_images.ipynb #219942e1
+# %% ../nbs/09b_own_images.ipynb #0fbd8540
 def _named_sources(sources):
     "(name, source) of each picture that is meant."
     if isinstance(sources, Images):
@@ -416,14 +416,14 @@ def _named_sources(sources):
     named = lambda k, s: getattr(s, "name", "") or (str(s) if isinstance(s, (str, Path)) else f"picture {k}")
     return [(plain(Path(named(k, s)).name), s) for k, s in enumerate(sources)]
 
-
+# %% ../nbs/09b_own_images.ipynb #b5c9301e
 def _pictures_in(folder):
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in picture_endings and not p.name.startswith("."))
     if not found:
         raise ValueError(f"the folder {plain(folder)} holds no picture ({', '.join(picture_endings)}); give another one")
     return found
 
-
+# %% ../nbs/09b_own_images.ipynb #f18b0108
 def _light(fitted, longest=480):
     "The same with its picture reduced, so that a folder of photographs fits into memory."
     shape = fitted.picture.pixels.shape[:2]
@@ -450,20 +450,24 @@ def own_model(
                         "for a state dict use model_from_state_dict")
     return source
 
-# %% ../nbs/09b_own_images.ipynb #933cd2dc
+# %% ../nbs/09b_own_images.ipynb #8480be7d
 def _of(model, name):
     "What a model carries under this name, outside or inside its wrappers."
     return next((v for m in (model, unwrap(model)) if (v := getattr(m, name, None)) is not None and not isinstance(v, nn.Module)), None)
 
-
+# %% ../nbs/09b_own_images.ipynb #5ce1e366
 def known_normalisation(
     model: nn.Module,
     given=None,  # a `Normalisation`, a name out of `normalisations`; None takes what the model carries
 ):               # a `Normalisation`
-    "How the model's input is normalised; raises ValueError naming the presets when nobody says so."
-    norm = _of(model, "normalisation") if given is None else given
+    "How the model's input is normalised; raises ValueError when nobody says so (naming the presets), or when two say different things."
+    carried = _of(model, "normalisation")
+    norm, carried = (n if n is None else as_normalisation(n) for n in (carried if given is None else given, carried))
+    if norm and carried and (norm.mean, norm.std) != (carried.mean, carried.std):
+        raise ValueError(f"the model carries the normalisation {carried.name} it was trained with, but {norm.name} was given; leave "
+                         "normalisation out, or set model.normalisation if the model is wrong")
     if norm is not None:
-        return as_normalisation(norm)
+        return norm
     own = _of(model, "pretrained_cfg") or {}
     said = f"its configuration says Normalisation({own['mean']}, {own['std']}); " if "mean" in own else ""
     raise ValueError(f"the model does not say how its input was normalised; {said}pass normalisation= with a "
@@ -587,7 +591,7 @@ class Classified:
         left = f", {len(self.failed)} left out" if self.failed else ""
         return f"Classified({len(self)} pictures, {len(self.classes)} classes{left})"
 
-# %% ../nbs/09b_own_images.ipynb #46c4441a
+# %% ../nbs/09b_own_images.ipynb #c16a95a6
 @patch
 def rows(self: Classified) -> list:
     "One dictionary for each picture and listed class: picture, rank, class, probability."
@@ -595,7 +599,7 @@ def rows(self: Classified) -> list:
     return [dict(picture=name, rank=r + 1, class_name=self.classes[k], probability=float(self.probabilities[i, k]))
             for i, name in enumerate(self.names) for r, k in enumerate(self.order[i, :shown].tolist())]
 
-
+# %% ../nbs/09b_own_images.ipynb #eac3075b
 @patch
 def to_dict(self: Classified) -> dict:
     "Everything that was found, ready for JSON."
@@ -606,7 +610,7 @@ def to_dict(self: Classified) -> dict:
                 for i, (name, f) in enumerate(zip(self.names, self.pictures))]
     return dict(pictures=pictures, left_out=[dict(picture=n, reason=r) for n, r in self.failed])
 
-# %% ../nbs/09b_own_images.ipynb #d9915937
+# %% ../nbs/09b_own_images.ipynb #b349bae9
 @patch
 def __str__(self: Classified):
     lines = []
@@ -615,7 +619,7 @@ def __str__(self: Classified):
         lines.append(f"{name}: {', '.join(words)}")
     return "\n".join(lines + [f"left out: {reason}" for _, reason in self.failed])
 
-
+# %% ../nbs/09b_own_images.ipynb #f82bb062
 @patch
 def _repr_html_(self: Classified):
     ranks = range(min(self.top, len(self.classes)))
@@ -626,11 +630,11 @@ def _repr_html_(self: Classified):
     left = "".join(f"<li>{draw.html.escape(reason)}</li>" for _, reason in self.failed)
     return table + (f"<p>left out:</p><ul>{left}</ul>" if left else "")
 
-
+# %% ../nbs/09b_own_images.ipynb #1f580ea6
 def _img(pixels):
     return f'<img src="{_page_address(pixels)}" style="width:48px;image-rendering:pixelated">'
 
-# %% ../nbs/09b_own_images.ipynb #bf7246e3
+# %% ../nbs/09b_own_images.ipynb #460f1187
 def _class_names(model, given, count):
     "K class names; numbers where nobody knows names."
     names = tuple(map(str, _of(model, "classes") if given is None else given)) if (given is not None or _of(model, "classes")) else ()
@@ -638,7 +642,7 @@ def _class_names(model, given, count):
         raise ValueError(f"{len(names)} class names were given, but the model has {count} logits; pass the names it was trained with")
     return names or tuple(map(str, range(count)))
 
-
+# %% ../nbs/09b_own_images.ipynb #3c792bb7
 def _logits(model, pixels, norm, batch_size=64):
     "Logits of uint8 pictures (N,H,W,3), on the processor."
     inner, parts = unwrap(model), []
@@ -652,7 +656,7 @@ def _logits(model, pixels, norm, batch_size=64):
         parts.append(logits.detach().float().cpu())
     return torch.cat(parts)
 
-
+# %% ../nbs/09b_own_images.ipynb #2a85c26b
 def _called(model, x):
     "What the model answers; a shape that it does not take is said in words."
     try:
@@ -737,7 +741,7 @@ def explain_images(
         return ImageExplanations(found, _explain_likeliest(model, x, found.order, min(targets, len(found.classes)), options))
     return ImageExplanations(found, explain(model, x, targets=targets, **options))
 
-# %% ../nbs/09b_own_images.ipynb #a365734c
+# %% ../nbs/09b_own_images.ipynb #e26ba487
 def _sharp(fitted, longest=224):
     "The part the network saw, with more of the photograph's pixels, uint8."
     height, width = fitted.pixels.shape[:2]
@@ -746,7 +750,7 @@ def _sharp(fitted, longest=224):
     part = fitted.picture.pixels[box[1]:max(box[3], box[1] + 1), box[0]:max(box[2], box[0] + 1)]
     return fit(Picture(part), (round(height * finer), round(width * finer)), fitted.how).pixels
 
-
+# %% ../nbs/09b_own_images.ipynb #4ae2b820
 def _overlays(found, i, layer):
     "Functions that draw picture i's overlays, one for each target, on one colour scale."
     why = found.explanation
@@ -755,13 +759,13 @@ def _overlays(found, i, layer):
     return [lambda ax, t=t: draw.show_overlay(sharp, maps[t], ax, 1.0, bool(why.signed or why.against[i, t] >= 0), native=native, grey=0.8)
             for t in range(len(why.target_names))]
 
-
+# %% ../nbs/09b_own_images.ipynb #590a5e44
 def _said(found, i, t):
     "The class of target t of picture i and its probability; both classes of a contrast."
     why, (k, against) = found.explanation, (int(found.explanation.targets[i, t]), int(found.explanation.against[i, t]))
     return f"{why.classes[k]} {float(found.probabilities[i, k]):.2f}" if against < 0 else f"{why.classes[k]} − {why.classes[against]}"
 
-# %% ../nbs/09b_own_images.ipynb #e8727adb
+# %% ../nbs/09b_own_images.ipynb #d0df76c2
 def _explained_note(found, layers):
     why = found.explanation
     where = ", ".join(f"{n} ({why.raw[n].shape[2]}×{why.raw[n].shape[3]})" for n in layers)
@@ -769,7 +773,7 @@ def _explained_note(found, layers):
     return (f"{why.method} at {where}; each row has one colour scale, full red is its strongest evidence; used part framed, "
             f"{found.pictures[0].how}{contrast}")
 
-
+# %% ../nbs/09b_own_images.ipynb #9d2d0719
 @patch
 def plot(
     self: ImageExplanations,
@@ -784,11 +788,11 @@ def plot(
     heads = ["picture", "seen", *self.explanation.target_names]
     return draw.image_table(cells, None, heads, tile, titles, note=_explained_note(self, [layer]))
 
-
+# %% ../nbs/09b_own_images.ipynb #8acff37d
 def _short(name, most=18):
     return name if len(name) <= most else name[:most - 8] + "…" + name[-7:]
 
-# %% ../nbs/09b_own_images.ipynb #7b2b6a31
+# %% ../nbs/09b_own_images.ipynb #943e8362
 @patch
 def plot_picture(
     self: ImageExplanations,
@@ -803,13 +807,13 @@ def plot_picture(
     titles += [["", ""] + titles[0][2:]] * (len(layers) - 1)
     return draw.image_table(cells, layers if len(layers) > 1 else None, None, tile, titles, note=_explained_note(self, layers))
 
-
+# %% ../nbs/09b_own_images.ipynb #faf3e68b
 @patch
 def _repr_html_(self: ImageExplanations):
     picture = _page_address(self.plot())
     return f'<img src="{picture}" alt="{draw.html.escape(repr(self))}" style="max-width:100%">' + self.classified._repr_html_()
 
-# %% ../nbs/09b_own_images.ipynb #993507cb
+# %% ../nbs/09b_own_images.ipynb #cfc9575a
 @patch
 def to_dict(self: ImageExplanations) -> dict:
     "Everything that was found, ready for JSON: classes, probabilities, raw maps in the network's own units."
@@ -820,11 +824,11 @@ def to_dict(self: ImageExplanations) -> dict:
                          for layer in why.layers for t, k in enumerate(why.targets[i])]
     return dict(method=why.method, classes=list(self.classes), **found)
 
-
+# %% ../nbs/09b_own_images.ipynb #3397ceda
 def _rounded(map):
     return [[float(f"{v:.5g}") for v in row] for row in map.tolist()]
 
-
+# %% ../nbs/09b_own_images.ipynb #e7da7b7d
 @patch
 def save(
     self: ImageExplanations,
@@ -857,7 +861,7 @@ class Layers(list):
         rows = [[r["layer"], r["kind"], r["channels"], f"{r['height']}×{r['width']}", r["remark"]] for r in self]
         return draw.html_table(rows, ["layer", "kind", "channels", "map", ""], caption=self._last_line())
 
-# %% ../nbs/09b_own_images.ipynb #844bf556
+# %% ../nbs/09b_own_images.ipynb #0fec2dd6
 def _outputs(model, x):
     "(name, module, output shape) of every part, in the order in which they finish."
     shapes = {}
@@ -871,12 +875,12 @@ def _outputs(model, x):
         _called(model, x.clone())
     return [(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
 
-
+# %% ../nbs/09b_own_images.ipynb #af0be3cf
 def _is_map(shape):
     "Whether an output for a square picture is a stack of square maps, channels first."
     return len(shape) == 4 and shape[2] == shape[3]
 
-# %% ../nbs/09b_own_images.ipynb #78024a7a
+# %% ../nbs/09b_own_images.ipynb #d42a8fbc
 def _stages(outputs):
     "The last part for each size of map, deepest first; parts of blocks are left to their block."
     maps = {name: (module, shape) for name, module, shape in outputs if _is_map(shape)}
@@ -887,13 +891,13 @@ def _stages(outputs):
     last = {shape[2:]: (name, module, shape) for name, (module, shape) in kept.items()}
     return sorted(last.values(), key=lambda stage: list(kept).index(stage[0]), reverse=True)
 
-
+# %% ../nbs/09b_own_images.ipynb #40f4fc55
 def _remark(size):
     if size >= smallest_map:
         return "fine" if size < 3 * smallest_map else "fine map, but early: small patterns"
     return "1×1: cannot say where" if size == 1 else f"coarse: fewer than {smallest_map} pixels"
 
-# %% ../nbs/09b_own_images.ipynb #2636076e
+# %% ../nbs/09b_own_images.ipynb #0f1c5629
 def suggest_layers(
     model,         # nn.Module, run folder, loaded run or .safetensors file; wrappers are seen through
     size=None,     # pixels; None takes what the model says
@@ -914,7 +918,7 @@ def suggest_layers(
         found.recommended, rows[0]["remark"] = rows[0]["layer"], "recommended: the deepest of at least 5 pixels"
     return found
 
-
+# %% ../nbs/09b_own_images.ipynb #3549cf2f
 def _why_none(rows, after, side):
     "Why no layer is recommended; empty when one is."
     if not rows:

@@ -6,7 +6,7 @@
 __all__ = ['precisions', 'pick_device', 'fastest_precision', 'Learner', 'out_of_memory', 'evaluating', 'Interrupt',
            'deterministic_algorithms', 'kept_memory', 'in_notebook', 'Progress', 'epoch_line']
 
-# %% ../nbs/07_trainer.ipynb #1e6003a5
+# %% ../nbs/07_trainer.ipynb #9b495060
 import ctypes
 import math
 import os
@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from . import lr_finder
 from .augment import random_states, restore_random_states
 from .checkpoint import CheckpointError, Checkpoints, History
-from .optim import Schedule, constant, l1_penalty, one_cycle, sgd
+from .optim import Schedule, check_moves, constant, l1_penalty, one_cycle, sgd
 
 # %% ../nbs/07_trainer.ipynb #1a1daf77
 def pick_device(
@@ -73,7 +73,7 @@ def fastest_precision(
         seconds = {name: min(_step_seconds(device, precisions[name], rounds) for _ in range(3)) for name in ("float32", half)}
     return half if seconds[half] < 0.83 * seconds["float32"] else "float32"
 
-# %% ../nbs/07_trainer.ipynb #c4242f43
+# %% ../nbs/07_trainer.ipynb #0f2eab34
 class Learner:
     "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`."
     def __init__(
@@ -108,6 +108,7 @@ class Learner:
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.train, self.valid, self.watch = train, valid, watch
         self.loss, self.optimizer = loss or F.cross_entropy, optimizer or sgd(model)
+        check_moves(self.optimizer, self.model)
         self.l1, self.select, self.progress, self.save_seconds = l1, select, progress, save_seconds
         self.patience, self.deterministic = patience, deterministic
         self._compiled = torch.compile(self.model) if compile else None

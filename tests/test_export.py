@@ -52,7 +52,7 @@ cases = [
     ("custom_resnet", dict(width=8), "layer2", 32),                 # max pools and a maximum at the head
     ("resnet18", dict(width=8), "layer4", 32),                      # the last layer: mean and linear
     ("resnet18", dict(width=8, last_stride=1), "layer1.0.conv1", 32),   # nearly the whole network is tail
-    ("torchvision.mobilenet_v3_small", {}, "features.8", 96),       # depthwise, squeeze and excite, hard swish
+    ("torchvision.mobilenet_v3_small", {}, "features.8", 64),       # depthwise, squeeze and excite, hard swish
 ]
 
 
@@ -123,9 +123,12 @@ def test_nothing_is_written_that_differs(tmp_path, monkeypatch):
         session = real(data)
         return lambda *inputs: [out + 1e-3 * np.abs(out).max() for out in session(*inputs)]
     monkeypatch.setattr(export, "_session", wrong)
-    with pytest.raises(ExportError, match="the exported maps differ|the exported logits differ"):
+    with pytest.raises(ExportError, match="the exported logits differ"):
         export_onnx(model, tmp_path/"net.onnx", "layer2")
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(export, "_session", lambda data: lambda *inputs: [real(data)(*inputs)[0], 1.1 * real(data)(*inputs)[1]])
+    with pytest.raises(ExportError, match="the exported maps differ .*can tip at a ReLU"):
+        export_onnx(model, tmp_path/"net.onnx", "layer2")
     monkeypatch.setattr(export, "_session", lambda data: lambda *inputs: [out[:1] for out in real(data)(*inputs)])
     with pytest.raises(ExportError, match="nothing was written"):
         export_onnx(model, tmp_path/"net.onnx")
@@ -162,7 +165,7 @@ up = lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.ConvTranspose
 
 @pytest.mark.parametrize("model, layer, words", [
     (Twice, "same", "is called 2 times in one pass"), (Chance, None, "differ"), (Branch, None, "cannot be traced"),
-    (up, "1", "choose a layer nearer to the head"),
+    (up, "1", "ONNX has no form for this network .*choose a layer nearer to the head"),
 ])
 def test_what_cannot_be_exported(model, layer, words, tmp_path):
     torch.manual_seed(0)
