@@ -148,11 +148,11 @@ def _carried(model, name):
     found = getattr(model, name, None)
     return getattr(unwrap(model), name, None) if found is None or isinstance(found, nn.Module) else found
 
-# %% ../nbs/09_gradcam.ipynb #471ac13e
+# %% ../nbs/09_gradcam.ipynb #a82a6da1
 def _network_input(x, norm):
     "A normalised float batch, and the pictures (N,H,W,3) in 0..1 to draw."
     if isinstance(x, np.ndarray) or torch.is_tensor(x):
-        x = torch.as_tensor(x)
+        x = torch.as_tensor(x if torch.is_tensor(x) or x.flags.writeable else x.copy())
     else:
         raise TypeError(f"x must be a tensor, an array or an object with .images, got {type(x).__name__}")
     if x.dtype != torch.uint8:

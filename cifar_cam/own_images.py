@@ -195,7 +195,7 @@ def _what_it_is(data):
         return f"it is text, beginning with {plain(data[:30].decode())!r}; give the picture itself"
     return f"its first bytes belong to none of {', '.join(_formats)}; save it as one of them"
 
-# %% ../nbs/09b_own_images.ipynb #b39b07ef
+# %% ../nbs/09b_own_images.ipynb #fdc4af7d
 def _open(data, name, page, largest, notes):
     "The page of a picture file in memory, decoded; raises ValueError naming cause and fix."
     from PIL import Image, UnidentifiedImageError
@@ -211,7 +211,9 @@ def _open(data, name, page, largest, notes):
         raise ValueError(f"{name} is no picture: {_what_it_is(data)}") from None
     except Image.DecompressionBombError as problem:
         raise ValueError(f"{name} has too many pixels ({plain(problem)}); scale it down first") from None
-    except (OSError, SyntaxError, EOFError, IndexError, KeyError, OverflowError, MemoryError) as problem:
+    except ValueError:
+        raise
+    except Exception as problem:  # a damaged file can make its reader stumble in any way
         raise ValueError(f"{name} is cut short or damaged ({plain(problem)}); copy or download it again") from problem
     return picture
 
