@@ -8,7 +8,7 @@ __all__ = ['cam_methods', 'layer_methods', 'input_methods', 'sensitivities', 'Pa
            'scorecam', 'occlusion', 'gradient', 'guided_backprop', 'deconvnet', 'guided_gradcam', 'full_gradients',
            'fullgrad', 'methods', 'cam_method', 'method_maps']
 
-# %% ../nbs/08b_cam_methods.ipynb #84c2f993
+# %% ../nbs/08b_cam_methods.ipynb #e4bccfaf
 import inspect
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from torch import nn
 
 from .capture import (capture, check_logits, fitting_input, gradients_at, hooked, listen, nonlinear_step,
                                precise, score_weights, tail_logits, undisturbed, unwrap)
+from .trainer import kept_memory
 
 # %% ../nbs/08b_cam_methods.ipynb #62111ac9
 class PatchNet(nn.Module):
@@ -153,7 +154,8 @@ def _sum(formula, *tensors):
     with torch.autocast(tensors[0].device.type, enabled=False):
         return torch.einsum(formula, *tensors)
 
-# %% ../nbs/08b_cam_methods.ipynb #a44b9b2a
+# %% ../nbs/08b_cam_methods.ipynb #5940a5fa
+@kept_memory()
 def ablationcam(
     model: nn.Module,         # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,          # normalised float batch
@@ -186,7 +188,8 @@ def _losses(model, x, layer, A, weights, logits, calls, at_once):
         losses[..., alive] = _sum("ntk,rnk->ntr", weights, precise(logits) - precise(without))
     return losses
 
-# %% ../nbs/08b_cam_methods.ipynb #dfcc195b
+# %% ../nbs/08b_cam_methods.ipynb #2a706b30
+@kept_memory()
 def scorecam(
     model: nn.Module,      # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,       # normalised float batch
@@ -231,7 +234,8 @@ def _windows(height, width, patch, stride):
         return (distance >= 0) & (distance < patch)
     return (inside(rows, height)[:, None, :, None] & inside(columns, width)[None, :, None, :]).flatten(0, 1)
 
-# %% ../nbs/08b_cam_methods.ipynb #982692d9
+# %% ../nbs/08b_cam_methods.ipynb #67aa325c
+@kept_memory()
 def occlusion(
     model: nn.Module,       # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,        # normalised float batch
