@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BatchSizes']
 
-# %% ../nbs/07a_batch_size.ipynb #b5b87452
+# %% ../nbs/07a_batch_size.ipynb #61386155
 import copy
 import time
 import warnings
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .trainer import Learner, evaluating, out_of_memory
+from .trainer import Learner, evaluating, kept_memory, out_of_memory
 
 # %% ../nbs/07a_batch_size.ipynb #201fabb5
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def _speed(trial, size, steps):
             return None
     return size / min(times[1:]), torch.cuda.max_memory_allocated(trial.device) if on_gpu else None
 
-# %% ../nbs/07a_batch_size.ipynb #56c0249b
+# %% ../nbs/07a_batch_size.ipynb #c9365ad5
 def _fitting_speed(learner, size, shape, steps):
     "The same of a trial made for this size; None also when making it took all memory."
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), kept_memory():
             warnings.simplefilter("ignore")  # that memory is full is what we want to know
             return _speed(_trial(learner, size, shape), size, steps)
     except (RuntimeError, MemoryError) as problem:

@@ -312,7 +312,7 @@ def _onnx_bytes(program, network, metadata):
         found.model.metadata_props[key] = value
     return found.model_proto.SerializeToString()
 
-# %% ../nbs/13_export.ipynb #8e7c651c
+# %% ../nbs/13_export.ipynb #0e54ff54
 def export_onnx(
     model,                    # nn.Module, run folder, loaded run or .safetensors file
     path,                     # where to; must end in .onnx
@@ -328,8 +328,9 @@ def export_onnx(
         raise ValueError(f"an ONNX file's name ends in .onnx, got {plain(path.name)}; rename it")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         _needs(package, "export")
+    model = own_model(model)
     network, size = deployed(model, cam_layer, size, normalisation)
-    classes = classes or getattr(own_model(model), "classes", None) or ()
+    classes = classes or getattr(model, "classes", None) or ()
     data = _onnx_bytes(_trace(network, size), network, _metadata(network, classes))
     gaps = _compare(_session(data), network, size, tolerance)
     write_atomic(path, data)
@@ -425,7 +426,7 @@ classify(model, "photo.jpg")             # the likeliest classes
 explain_images(model, "photo.jpg")       # and where the evidence for them lies
 ```"""
 
-# %% ../nbs/13_export.ipynb #3e03dd4d
+# %% ../nbs/13_export.ipynb #e0a476da
 def model_card(
     folder,               # a run folder
     license: str = None,  # an identifier such as "apache-2.0"; None leaves it out, for nobody but you can know
@@ -433,7 +434,7 @@ def model_card(
 ) -> str:                 # Markdown
     "A model card filled from the run's record; raises FileNotFoundError or ValueError."
     record, metrics, history = _records(folder)
-    model, norm = own_model(folder), own_model(folder).normalisation
+    model = own_model(folder)
     steps = [(k.replace("_", " "), json.dumps(v) if isinstance(v, (dict, list)) else v) for k, v in record["recipe"].items()
              if k not in ("name", "title", "note", "reported", "model") and v not in (None, "", [], {})]
     classes = [(r["class"], r["n"], f"{r['accuracy']:.1%}", f"{r['low']:.1%} to {r['high']:.1%}") for r in metrics["per_class"]]
@@ -442,7 +443,7 @@ def model_card(
     last = history.best("epoch")
     shown = {k: last[k] for k in ("train_loss", "train_accuracy", "valid_accuracy") if k in last and not math.isnan(last[k])}
     parts = [_front(record, metrics, license), f"# {record['recipe']['title']}", _what(record, metrics, model), "## Use", _use(name),
-             f"Input: red, green and blue in 0..1, minus {norm.mean}, divided by {norm.std}; the folder carries this with it.",
+             f"Input: red, green and blue in 0..1, minus {model.normalisation.mean}, divided by {model.normalisation.std}; the folder carries this with it.",
              "## Results on the test set", _table(["class", "pictures", "right", "95 % interval"], classes), "## Training", trained + ".",
              *([f"After the last epoch: {', '.join(f'{k} {v:.4f}'.replace('_', ' ') for k, v in shown.items())}."] if shown else []),
              _table(["setting", "value"], steps), f"Make it again: `{record['command']}`",

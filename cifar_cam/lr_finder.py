@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['smooth', 'LRCurve', 'lr_find']
 
-# %% ../nbs/05_lr_finder.ipynb #a455e682
+# %% ../nbs/05_lr_finder.ipynb #6bd3dc07
 import copy
 import math
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .optim import check_moves, one_cycle
+from .optim import check_moves, one_cycle, rate_ratios
 
 # %% ../nbs/05_lr_finder.ipynb #464901a2
 def _average(losses, beta):
@@ -299,7 +299,7 @@ class _Trial(NamedTuple):
             logits = model(batch[0].to(device))
         return self.loss(logits.float(), batch[1].to(device)), logits.shape[-1]
 
-# %% ../nbs/05_lr_finder.ipynb #bb8364e9
+# %% ../nbs/05_lr_finder.ipynb #89868bb8
 def _step(optimizer, loss, rate, ratios):
     "One step at `rate`, kept in proportion between parameter groups."
     for group, ratio in zip(optimizer.param_groups, ratios):
@@ -308,15 +308,11 @@ def _step(optimizer, loss, rate, ratios):
     loss.backward()
     optimizer.step()
 
-
-def _ratios(optimizer):
-    return [group["lr"] / (optimizer.param_groups[0]["lr"] or 1) for group in optimizer.param_groups]
-
-# %% ../nbs/05_lr_finder.ipynb #6ed72ae1
+# %% ../nbs/05_lr_finder.ipynb #824e900c
 def _sweep(trial, k, rates, beta, stop_at):
     "Train copies, one batch at each rate; returns the curve."
     (model, optimizer, batches), losses, stopped = trial.fresh(k, len(rates)), [], "end"
-    ratios = _ratios(optimizer)
+    ratios = rate_ratios(optimizer)
     for rate, batch in zip(rates, batches):
         loss, classes = trial.loss_of(model, batch)
         if not torch.isfinite(loss):
@@ -333,7 +329,7 @@ def _sweep(trial, k, rates, beta, stop_at):
     guessing = math.log(classes) if trial.loss is F.cross_entropy and classes > 1 else None
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
-# %% ../nbs/05_lr_finder.ipynb #0142d448
+# %% ../nbs/05_lr_finder.ipynb #1c2b95ce
 def _confirm(trial, curve, steps):
     "Rows (rate, loss) of short trainings a factor of three apart, until the best has a worse one on either side, and of two between."
     start, tried = curve.recommended or math.sqrt(curve.lrs[0] * curve.lrs[-1]), {}
@@ -354,7 +350,7 @@ def _confirm(trial, curve, steps):
 def _short_training(trial, peak, steps):
     "Mean loss on a tenth more batches after a one-cycle training of `steps` steps; infinite when it broke."
     model, optimizer, batches = trial.fresh(0, steps + max(1, steps // 10))
-    plan, ratios, losses = one_cycle(peak, 1, steps, peak_epoch=0.25), _ratios(optimizer), []
+    plan, ratios, losses = one_cycle(peak, 1, steps, peak_epoch=0.25), rate_ratios(optimizer), []
     for k, batch in enumerate(batches):
         with torch.set_grad_enabled(k < steps):
             loss, _ = trial.loss_of(model, batch)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['schedules', 'optimizers', 'Schedule', 'constant', 'one_cycle', 'multi_step', 'cyclic', 'plateau', 'linear',
            'schedule', 'composed', 'parameter_groups', 'sgd', 'adam', 'check_moves', 'orthogonalise', 'Muon', 'muon',
-           'optimizer', 'l1_penalty']
+           'rate_ratios', 'optimizer', 'l1_penalty']
 
 # %% ../nbs/04_optim.ipynb #063b8db8
 import math
@@ -345,6 +345,13 @@ def muon(
     groups = [dict(params=filters, lr=lr, orthogonal=True), dict(params=first, lr=bias_lr, weight_decay=decay / bias_lr, ends=first_ends),
               dict(params=small, lr=bias_lr, weight_decay=decay / bias_lr), dict(params=matrices, lr=head_lr, weight_decay=decay / head_lr)]
     return Muon([g for g in groups if g["params"]], momentum, orthogonal_momentum, steps)
+
+# %% ../nbs/04_optim.ipynb #6bb77b03
+def rate_ratios(
+    optimizer: torch.optim.Optimizer,  # any
+) -> list:                             # a number for each parameter group; the first is 1
+    "The rate of each parameter group in units of the first one's (of 1, where that is 0)."
+    return [group["lr"] / (optimizer.param_groups[0]["lr"] or 1) for group in optimizer.param_groups]
 
 # %% ../nbs/04_optim.ipynb #e8844379
 optimizers = {"sgd": sgd, "adam": adam, "muon": muon}

@@ -6,7 +6,7 @@
 __all__ = ['precisions', 'pick_device', 'fastest_precision', 'Learner', 'out_of_memory', 'evaluating', 'Interrupt',
            'deterministic_algorithms', 'kept_memory', 'in_notebook', 'Progress', 'epoch_line']
 
-# %% ../nbs/07_trainer.ipynb #9b495060
+# %% ../nbs/07_trainer.ipynb #a685a356
 import ctypes
 import math
 import os
@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from . import lr_finder
 from .augment import random_states, restore_random_states
 from .checkpoint import CheckpointError, Checkpoints, History
-from .optim import Schedule, check_moves, constant, l1_penalty, one_cycle, sgd
+from .optim import Schedule, check_moves, constant, l1_penalty, one_cycle, rate_ratios, sgd
 
 # %% ../nbs/07_trainer.ipynb #1a1daf77
 def pick_device(
@@ -73,7 +73,7 @@ def fastest_precision(
         seconds = {name: min(_step_seconds(device, precisions[name], rounds) for _ in range(3)) for name in ("float32", half)}
     return half if seconds[half] < 0.83 * seconds["float32"] else "float32"
 
-# %% ../nbs/07_trainer.ipynb #0f2eab34
+# %% ../nbs/07_trainer.ipynb #2ad0f877
 class Learner:
     "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`."
     def __init__(
@@ -117,7 +117,7 @@ class Learner:
         self.micro_batch = None  # pictures computed at once; None: the whole batch
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self._rate = self.optimizer.param_groups[0]["lr"]
-        self._ratios = [g["lr"] / (self._rate or 1) for g in self.optimizer.param_groups]
+        self._ratios = rate_ratios(self.optimizer)
         self._best, self._position, self._paused, self._auto = None, None, None, precision == "auto"
         self._calls, self._number = [], 0  # the calls of fit that made this state; the number of the next one
 
@@ -179,23 +179,23 @@ def _gradients(self: Learner, x, y):
             raise FloatingPointError(f"the gradient became {size.item()}")
     return cross_entropy, correct, len(y)
 
-# %% ../nbs/07_trainer.ipynb #1424ebd4
+# %% ../nbs/07_trainer.ipynb #ac4d2faa
 @patch
 def _logits(self: Learner, x):
-    "The network's answers, from its compiled form where there is one that works."
-    if self._compiled is None:
-        return self.model(x)
-    undo = self._undo()
-    try:
-        return self._compiled(x)
-    except Exception as problem:
-        if out_of_memory(problem) or not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise
-        undo()
-        self._compiled = None
-        warnings.warn(f"the network cannot be compiled here ({' '.join(str(problem).split())[:120]}…); going on without. Install a "
-                      "C++ compiler, or say compile=False", stacklevel=2)
-        return self.model(x)
+    "The network's answers, from its compiled form where there is one."
+    return (self.model if self._compiled is None else self._compiled)(x)
+
+
+def _is_of_the_compiler(problem):
+    return type(problem).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+@patch
+def _uncompile(self: Learner, problem):
+    "Go on without the compiled form, and say so."
+    self._compiled = None
+    warnings.warn(f"the network cannot be compiled here ({' '.join(str(problem).split())[:120]}…); going on without. Install a "
+                  "C++ compiler, or say compile=False", stacklevel=2)
 
 # %% ../nbs/07_trainer.ipynb #4c99a270
 @patch
@@ -257,7 +257,7 @@ def out_of_memory(
     return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
 
-# %% ../nbs/07_trainer.ipynb #455fe23a
+# %% ../nbs/07_trainer.ipynb #71b77062
 @patch
 def _parts(self: Learner, x, y):
     "The batch in as few equal parts as `micro_batch` allows."
@@ -267,17 +267,21 @@ def _parts(self: Learner, x, y):
 
 @patch
 def _within_memory(self: Learner, work, size, undo=lambda: None):
-    "`work()`, tried again in smaller parts for as long as memory does not suffice; says so once."
+    "`work()`, tried again in smaller parts for as long as memory does not suffice, and uncompiled where it cannot be compiled; says so once."
     before = self.micro_batch
     while True:
         try:
             result = work()
             break
         except (RuntimeError, MemoryError) as problem:
-            if not out_of_memory(problem):
+            if out_of_memory(problem):
+                undo()
+                self._halve(size)
+            elif self._compiled is not None and _is_of_the_compiler(problem):
+                undo()
+                self._uncompile(problem)
+            else:
                 raise
-        undo()
-        self._halve(size)
     if self.micro_batch != before:
         self._say_smaller(size)
     return result
@@ -392,27 +396,33 @@ def deterministic_algorithms():
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = benchmark
 
-# %% ../nbs/07_trainer.ipynb #5f1892ee
+# %% ../nbs/07_trainer.ipynb #0fdb4234
 _keep, _return = {-4: 0, -1: -1}, {-4: 65536, -1: 128 * 1024, -3: 32 * 1024 * 1024}  # glibc: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+_keepers, _keepers_lock = [], threading.Lock()  # who is inside; the settings are the whole process's
 
 
 @contextmanager
 def kept_memory():
-    "Inside, the C library keeps freed memory for the next request; afterwards it goes back to the system."
+    "Inside, the C library keeps freed memory for the next request; when the last one leaves, it goes back to the system."
     try:
         library = ctypes.CDLL(None)
         adjust, trim = library.mallopt, library.malloc_trim
     except (OSError, TypeError, AttributeError):  # not the GNU C library
         yield
         return
-    for setting, value in _keep.items():
-        adjust(setting, value)
+    with _keepers_lock:
+        _keepers.append(None)
+        for setting, value in _keep.items():
+            adjust(setting, value)
     try:
         yield
     finally:
-        for setting, value in _return.items():
-            adjust(setting, value)
-        trim(0)
+        with _keepers_lock:
+            _keepers.pop()
+            if not _keepers:
+                for setting, value in _return.items():
+                    adjust(setting, value)
+                trim(0)
 
 # %% ../nbs/07_trainer.ipynb #11f4a295
 def in_notebook() -> bool:
