@@ -3,7 +3,9 @@
 `python benchmarks/gradcam.py [--width 64] [--images 32] [--repeats 3] [--out benchmarks/records/gradcam.json]`
 
 Contenders take turns, and the smallest CPU time of each counts, so that other work on the machine disturbs all alike. One thread, CPU,
-CIFAR ResNet-18 with random weights (cost does not depend on them, but for dead channels). A peer that is not installed is left out."""
+CIFAR ResNet-18 with random weights (cost does not depend on them, but for dead channels). A peer that is not installed is left out.
+For the two methods of many forward passes `limit` is what these passes would take if every operation ran as fast as in this machine's
+fastest matrix product: no exact way that computes each of them can be faster."""
 import argparse
 import contextlib
 import datetime
@@ -17,6 +19,7 @@ from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", TQDM_DISABLE="1", NO_ALBUMENTATIONS_UPDATE="1")
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_cam.cam_methods import method_maps
 from cifar_cam.model import create_model
@@ -125,6 +128,32 @@ def saved_bytes(function, net):
     return sum(kept.values())
 
 
+def stages(net, x):
+    "The outputs of the four stages."
+    found = []
+    handles = [dict(net.named_children())[name].register_forward_hook(lambda module, inputs, output: found.append(output)) for name in layers]
+    with torch.no_grad():
+        net(x)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def product_rate(repeats=8, size=2048):
+    "Operations in a CPU second of the fastest matrix product in 32 bits."
+    a = torch.ones(size, size)
+    return 2 * size ** 3 / cpu_seconds({"product": lambda: a @ a}, repeats)["product"]
+
+
+def operations(net, x, layer=None):
+    "Floating-point operations of a forward pass, or of the part behind `layer`."
+    names, counts = [*dict(net.named_children())], {}
+    with torch.no_grad(), FlopCounterMode(net, display=False) as counter:
+        net(x)
+    counts = {name.split(".")[-1]: sum(kinds.values()) for name, kinds in counter.get_flop_counts().items() if name.count(".") == 1}
+    return counter.get_total_flops() if layer is None else sum(counts.get(name, 0) for name in names[names.index(layer) + 1:])
+
+
 def measure(width, images, repeats):
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -160,6 +189,13 @@ def measure(width, images, repeats):
         if torchcam:
             contenders["torchcam"] = lambda targets=targets: with_torchcam(net, one, ["layer4"], targets, "ScoreCAM")
         record(f"scorecam at layer4, one picture, {what}", contenders, max(1, repeats - 1), single)
+    channels = {name: node.shape[1] for name, node in zip(layers, stages(net, one))}
+    passes = {"ablationcam at layer3, one picture": channels["layer3"] * operations(net, one, "layer3"),
+              "scorecam at layer4, one picture, one class": channels["layer4"] * operations(net, one)}
+    rate = product_rate()
+    for job, work in passes.items():  # what the passes would take if every operation ran as fast as in a matrix product
+        found[job] |= {"limit": work / rate / found[job]["forward in seconds"], "operations": work, "operations a second, matrix product": rate}
+        print(job, "limit", round(found[job]["limit"], 1), flush=True)
     found["saved for backward at layer4 in bytes"] = {
         name: saved_bytes(function, net) for name, function in everyone(net, x, ["layer4"], both[:1]).items()}
     return found
@@ -167,7 +203,7 @@ def measure(width, images, repeats):
 
 def table(found):
     "The ratios as text, a line for each job."
-    names = ["floor", "ours", "grad-cam", "torchcam", "captum"]
+    names = ["floor", "limit", "ours", "grad-cam", "torchcam", "captum"]
     lines = [f"{'':44}" + "".join(f"{name:>12}" for name in names)]
     for job, values in found.items():
         cells = [f"{values[name]:12,.0f}" if "bytes" in job else f"{values[name]:12.2f}" if name in values else f"{'–':>12}"
