@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['sync_folder', 'write_atomic', 'sha256_file', 'plain', 'cache_dir', 'DownloadError', 'download', 'archive_members',
-           'read_cifar_pickle']
+           'archive_names', 'read_cifar_pickle']
 
 # %% ../nbs/00b_download.ipynb #a1cc0e79
 import errno
@@ -250,16 +250,16 @@ def _failure(path, failures, sha256):
                          f"Or put the file at {path} by hand{check}, or name a folder or address that has it "
                          "in the environment variable CIFAR_CAM_MIRROR.")
 
-# %% ../nbs/00b_download.ipynb #32bb8d6f
-def _sources(urls, name):
-    "The addresses to try, in order, for the file called `name`; raises ValueError when there is none."
+# %% ../nbs/00b_download.ipynb #ff6f8847
+def _sources(urls, *names):
+    "The addresses to try, in order, for a file that a mirror has under one of `names`; raises ValueError when there is none."
     sources = [urls] if isinstance(urls, str) else [str(url) for url in urls]
-    nearby = os.environ.get("CIFAR_CAM_MIRROR")
-    if nearby:
-        base = nearby if "://" in nearby else Path(nearby).expanduser().absolute().as_uri()
-        sources.insert(0, f"{base.rstrip('/')}/{name}")
+    mirror = os.environ.get("CIFAR_CAM_MIRROR")
+    if mirror:
+        base = mirror if "://" in mirror else Path(mirror).expanduser().absolute().as_uri()
+        sources = [f"{base.rstrip('/')}/{name}" for name in names] + sources
     if not sources:
-        raise ValueError(f"no address to fetch {name} from; pass at least one URL")
+        raise ValueError(f"no address to fetch {names[0]} from; pass at least one URL")
     return list(dict.fromkeys(sources))
 
 # %% ../nbs/00b_download.ipynb #7c364472
@@ -320,7 +320,7 @@ def _check_arguments(sha256, size):
     if size is not None and size <= 0:
         raise ValueError(f"size must be a positive number of bytes, got {size!r}; leave it out when it is not known")
 
-# %% ../nbs/00b_download.ipynb #4bd8e43c
+# %% ../nbs/00b_download.ipynb #a3b1e249
 def download(
     urls,                           # one address or several (https, http, file), asked in this order
     path,                           # the file to make
@@ -331,11 +331,12 @@ def download(
     patience: float = 10,           # seconds over which the speed is measured
     rounds: int = 5,                # how often mirrors that broke off are asked again
     progress: bool = None,          # show a bar; None: in a terminal or a notebook
+    nearby: tuple = (),             # what it may be called below CIFAR_CAM_MIRROR; empty: like `path`
 ) -> Path:                          # `path`, complete and checked
     "Fetch a file once, whole and checked; raises DownloadError, and ValueError for wrong arguments."
     path, check, limits = Path(path), (sha256, size), (timeout, minimum_speed, patience)
     _check_arguments(sha256, size)
-    sources = _sources(urls, path.name)
+    sources = _sources(urls, *(nearby or [path.name]))
     if path.is_file() and not _difference(path, *check):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -399,7 +400,7 @@ def _tar_members(file, names, limit):
         pass  # to the end, where the checksum stands
     return found
 
-# %% ../nbs/00b_download.ipynb #d73d1365
+# %% ../nbs/00b_download.ipynb #0d333ae4
 def _zip_members(file, names, limit):
     "The wanted members of a zip archive."
     found = {}
@@ -408,8 +409,8 @@ def _zip_members(file, names, limit):
             if member.filename in names:
                 kind = stat.S_IFMT(member.external_attr >> 16)
                 regular = kind in (0, stat.S_IFREG) and not member.is_dir()
-                left = limit - sum(map(len, found.values()))
-                _keep(found, member.filename, regular, member.file_size, left, lambda: archive.read(member))
+                _keep(found, member.filename, regular, member.file_size, limit, lambda: archive.read(member))
+                limit -= member.file_size
     return found
 
 # %% ../nbs/00b_download.ipynb #b324a460
@@ -436,6 +437,17 @@ def archive_members(
 def _is_tar_gz(file):
     file.seek(0)
     return file.read(2) == b"\x1f\x8b"
+
+# %% ../nbs/00b_download.ipynb #85e5575a
+def archive_names(
+    path,    # a .zip file
+) -> list:   # of the members that are files, in their order
+    "What a zip archive says it holds; raises ValueError when it is none."
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [member.filename for member in archive.infolist() if not member.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{plain(path)} is no zip archive that can be read ({plain(error)}); fetch it again") from error
 
 # %% ../nbs/00b_download.ipynb #1732ad43
 class _ByteType:

@@ -20,8 +20,9 @@ from cifar_cam.data import normalisations, read_picture, shapes
 from cifar_cam.evaluate import predict
 from cifar_cam.gradcam import explain
 from cifar_cam.model import create_model
-from cifar_cam.own_images import (Picture, classify, default_model, explain_images, fit, known_size, load_single_file, model_from_state_dict,
-                                  own_model, read_image, save_single_file, suggest_layers, ways_to_fit)
+from cifar_cam.own_images import (classify, default_model, explain_images, known_size, load_single_file, model_from_state_dict,
+                                  own_model, save_single_file, suggest_layers)
+from cifar_cam.pictures import Picture, fit, read_image, ways_to_fit
 from cifar_cam.recipes import recipe, run
 
 rng = np.random.default_rng(0)
