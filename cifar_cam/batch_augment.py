@@ -483,7 +483,7 @@ def pictures(self: BatchPipeline, images, positions, seed: int, epoch: int) -> t
                          "shape, and leave scaling to it")
     return self._apply(self._on_device(images), self._on_device(positions), seed, epoch, late=False)
 
-# %% ../nbs/02a_batch_augment.ipynb #92d0c639
+# %% ../nbs/02a_batch_augment.ipynb #f82c2a93
 @patch
 def __call__(
     self: BatchPipeline,
@@ -495,7 +495,7 @@ def __call__(
     "Augment and normalise a batch."
     positions = self._on_device(positions)
     bytes_ = self.pictures(images, positions, seed, epoch)
-    batch = bytes_.reshape(len(bytes_), -1).float().div_(255).sub_(self.mean).div_(self.std).view(bytes_.shape)
+    batch = bytes_.flatten(1).float().div_(255).sub_(self.mean).div_(self.std).view(bytes_.shape)
     return self._apply(batch, positions, seed, epoch, late=True).permute(0, 3, 1, 2)
 
 # %% ../nbs/02a_batch_augment.ipynb #c5c693d7

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .trainer import Learner, evaluating, kept_memory, out_of_memory
+from .trainer import Alone, Learner, evaluating, kept_memory, out_of_memory
 
 # %% ../nbs/07a_batch_size.ipynb #201fabb5
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _trial(learner, size, shape):
         classes = model(picture).shape[1]
     batch = picture.expand(size, *shape).contiguous(), torch.arange(size, device=learner.device) % classes
     return Learner(model, [batch], None, learner.loss, optimizer, device=str(learner.device), precision=learner.precision, l1=learner.l1,
-                   progress=False)
+                   progress=False, team=Alone())
 
 
 def _speed(trial, size, steps):

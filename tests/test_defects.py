@@ -155,6 +155,20 @@ def test_models_give_logits(name):
     assert not last
 
 
+@pytest.mark.parametrize("last, words", [(nn.Softmax(1), "remove its final softmax"), (nn.LogSoftmax(1), "remove its final log_softmax")])
+def test_probabilities_are_refused(last, words):
+    "B11: before the first step, and before anything is measured."
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10), last)
+    learner = quiet(net)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match=words):
+        learner.fit(1)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    with pytest.raises(ValueError, match=words):
+        predict(net, test, norm)
+
+
 @pytest.mark.parametrize("name", light)
 def test_evaluation_is_repeatable(name):
     "B41: with dropout where there is one, two passes in evaluation mode give the same bits."
