@@ -6,9 +6,10 @@
 __all__ = ['ops', 'borders', 'Op', 'pad_crop', 'rotate', 'crop_resize', 'hflip', 'vflip', 'flip_any', 'alternating_flip',
            'cutout', 'random_erasing', 'elastic', 'colour_jitter', 'Policy', 'is_after_norm', 'policy', 'transform',
            'ClippedCutout', 'AlternatingFlip', 'fill_colour', 'generators', 'normalise', 'Pipeline', 'set_seed',
-           'random_states', 'restore_random_states', 'Batch', 'Loader']
+           'random_states', 'restore_random_states', 'Batch', 'Loader', 'PictureTransform']
 
-# %% ../nbs/02_augment.ipynb #99cbfae7
+# %% ../nbs/02_augment.ipynb #6a29b9aa
+import copy
 import inspect
 import json
 import math
@@ -552,7 +553,7 @@ def restore_random_states(
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
 
-# %% ../nbs/02_augment.ipynb #e5f95417
+# %% ../nbs/02_augment.ipynb #1ba34c34
 @patch
 def show(
     self: Policy,
@@ -564,12 +565,11 @@ def show(
     "A table: original, each operation alone, the whole policy; returns the Figure."
     norm = norm or images.statistics()
     sample, positions, shape = images.images[:count], np.arange(min(count, len(images))), images.images.shape[1:3]
-    columns = {"original": sample}
-    for operation in self:
-        always = ops[operation.name](**{**dict(operation.settings), "p": 1.0})
-        columns[operation.name] = _augmented(Policy(always), norm, shape, sample, positions, seed)
-    columns["all"] = _augmented(self, norm, shape, sample, positions, seed)
-    return draw.image_table(list(map(list, zip(*columns.values()))), column_titles=list(columns), tile=0.9)
+    alone = [Policy(ops[operation.name](**{**dict(operation.settings), "p": 1.0})) for operation in self]
+    columns = [sample, *(_augmented(step, norm, shape, sample, positions, seed) for step in [*alone, self])]
+    names = [operation.name for operation in self]
+    titles = [name if names.count(name) == 1 else f"{name} {names[:k + 1].count(name)}" for k, name in enumerate(names)]
+    return draw.image_table([list(row) for row in zip(*columns)], column_titles=["original", *titles, "all"], tile=0.9)
 
 
 def _augmented(a_policy, norm, shape, sample, positions, seed):
@@ -583,7 +583,7 @@ class Batch(NamedTuple):
     y: torch.Tensor      # int64 (N,), labels
     index: torch.Tensor  # int64 (N,), positions in the set
 
-# %% ../nbs/02_augment.ipynb #477e76ed
+# %% ../nbs/02_augment.ipynb #52ae0da1
 class Loader:
     "Batches of augmented, normalised pictures; the same bytes for any number of workers, however they are started."
     def __init__(
@@ -607,6 +607,7 @@ class Loader:
         self.start_method, self.persistent, self.timeout = start_method, persistent, timeout
         self.pipeline = Pipeline(self.policy, self.norm, images.images.shape[1:3])
         self.epoch, self.start, self._order, self._kept = 0, 0, (None, None), None
+        self.share = (0, 1)  # which part of every batch, of how many, see `sharded`
 
     def __len__(self):
         whole, rest = divmod(len(self.images), self.batch_size)
@@ -629,7 +630,7 @@ def _check_loader(images, batch_size, seed, workers, start_method, timeout):
     if not _kinds[float][1](timeout) or timeout <= 0:
         raise ValueError(f"timeout={timeout!r} would call every process hanging; give seconds above 0")
 
-# %% ../nbs/02_augment.ipynb #7609870d
+# %% ../nbs/02_augment.ipynb #d1c20146
 @patch
 def set_epoch(
     self: Loader,
@@ -649,12 +650,13 @@ def positions(
     epoch: int,   # epoch number
     number: int,  # batch number, from 0
 ) -> np.ndarray:  # int64
-    "The positions in the set of the pictures in one batch."
+    "The positions in the set of the pictures in one batch, or in this loader's share of it."
     if self._order[0] != epoch:
         everything = np.arange(len(self.images))
         order = np.random.default_rng([self.seed, epoch]).permutation(everything) if self.shuffle else everything
         self._order = (epoch, order)
-    return self._order[1][number * self.batch_size:(number + 1) * self.batch_size]
+    everyones = self._order[1][number * self.batch_size:(number + 1) * self.batch_size]
+    return np.array_split(everyones, self.share[1])[self.share[0]]
 
 # %% ../nbs/02_augment.ipynb #5285107f
 @patch
@@ -668,7 +670,30 @@ def batch(
     x = self.pipeline(self.images.images[positions], positions, self.seed, epoch)
     return Batch(x, torch.from_numpy(self.images.labels[positions]), torch.from_numpy(positions.copy()))
 
-# %% ../nbs/02_augment.ipynb #7544a49f
+# %% ../nbs/02_augment.ipynb #5f26887b
+class PictureTransform:
+    "A policy as a function of one picture: PIL picture or uint8 array (H, W, 3) in, normalised float tensor (3, H, W) out."
+    def __init__(
+        self,
+        policy=None,      # `Policy` or list for `policy`; None: normalise only (the test transform)
+        norm="cifar10",   # `Normalisation` or its name
+    ):
+        self.policy, self.norm = Policy() if policy is None else _as_policy(policy), normalisation(norm)
+        self._pipelines = {}  # one for each size of picture
+
+    def __call__(self, picture) -> torch.Tensor:
+        "The augmented, normalised picture; raises ValueError for an array that is no picture of bytes."
+        pixels = np.require(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture), requirements="W")
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise ValueError(f"a picture is a PIL picture or a uint8 array (height, width, 3), got {pixels.dtype} of shape {pixels.shape}; "
+                             "give the data set no other transform before this one")
+        pipeline = self._pipelines.setdefault(pixels.shape[:2], Pipeline(self.policy, self.norm, pixels.shape[:2]))
+        return pipeline(pixels[None], [0], seed=int(torch.randint(2**62, ()).item()))[0]
+
+    def __repr__(self):
+        return f"PictureTransform({self.policy!r}, {self.norm.name!r})"
+
+# %% ../nbs/02_augment.ipynb #8f8f3013
 def _serve(there, here, loader):
     "Answer requests for batches until the other end hangs up."
     here.close()  # a forked process got a copy; while it is open, the end of the training would go unnoticed
@@ -694,7 +719,7 @@ def _answer(there, loader, epoch, number):
     head = json.dumps(words).encode()
     there.sendall(struct.pack("<q", len(head)) + head)
     for part in parts:
-        there.sendall(part.data)
+        there.sendall(part.data if part.size else b"")
 
 # %% ../nbs/02_augment.ipynb #c01f173a
 def _receive(end, buffer):
@@ -741,7 +766,7 @@ class _Workers:
             process.kill()
             process.join()
 
-# %% ../nbs/02_augment.ipynb #4833afb4
+# %% ../nbs/02_augment.ipynb #519b514b
 @patch
 def batches(self: _Workers, epoch, numbers, ahead=2):
     "The batches `numbers` of an epoch, in order; raises _WorkerLost."
@@ -772,7 +797,8 @@ def _read_batch(end):
     words = json.loads(_receive(end, bytearray(length)))
     if isinstance(words, str):
         raise _WorkerLost(f"a loader process could not make its batch ({words})")
-    return Batch(*(torch.from_numpy(_receive(end, np.empty(shape, kind))) for shape, kind in words))
+    empty = [np.empty(shape, kind) for shape, kind in words]
+    return Batch(*(torch.from_numpy(_receive(end, part) if part.size else part) for part in empty))
 
 # %% ../nbs/02_augment.ipynb #3fb529e7
 @patch
@@ -820,6 +846,20 @@ def close(self: Loader):
 @patch
 def __getstate__(self: Loader):
     return {**self.__dict__, "_kept": None, "_order": (None, None)}  # what a process of another kind of start needs
+
+# %% ../nbs/02_augment.ipynb #1effc453
+@patch
+def sharded(
+    self: Loader,
+    part: int,  # which part, from 0
+    of: int,    # into how many every batch is divided
+) -> Loader:
+    "A loader of one part of every batch; the parts differ by at most one picture, and the last ones of a small batch may be empty."
+    if not 0 <= part < of:
+        raise ValueError(f"there is no part {part} of {of}; use 0 to {of - 1}")
+    other = copy.copy(self)
+    other.share = (part, of)
+    return other
 
 # %% ../nbs/02_augment.ipynb #5487d951
 @patch

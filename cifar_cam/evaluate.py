@@ -24,7 +24,7 @@ from . import show as draw
 from .augment import Loader, normalise
 from .data import Images
 from .data import normalisation as as_normalisation
-from .trainer import evaluating, kept_memory, precisions
+from .trainer import evaluating, kept_memory, precisions, refuse_probabilities
 
 # %% ../nbs/08_evaluate.ipynb #78190ffb
 def wilson(
@@ -255,6 +255,8 @@ def predict(
         for x, y, index in batches:
             parts.append((_forward(model, x.to(place), tta, precisions.get(precision)).cpu().numpy(), y.cpu().numpy(), np.asarray(index)))
             _check_output(parts[-1][0], y, classes)
+            if len(parts) == 1:
+                refuse_probabilities(torch.from_numpy(parts[0][0]))
     return _in_order(parts, classes, len(source.images) if isinstance(source, Loader) else None)
 
 # %% ../nbs/08_evaluate.ipynb #267192d3
@@ -303,12 +305,27 @@ def loss(self: Predictions) -> float:
     "Mean cross-entropy over all pictures."
     return float(self.losses.mean())
 
-# %% ../nbs/08_evaluate.ipynb #6fc4ea15
+# %% ../nbs/08_evaluate.ipynb #12411821
 class Rows(list):
     "A list of dictionaries with the same keys that shows itself as a table and goes into JSON as it is."
     def _repr_html_(self):
         names = list(self[0]) if self else ["nothing here"]
         return draw.html_table([list(row.values()) for row in self], names)
+
+
+@patch
+def targets_reached(
+    self: Predictions,
+    *targets,  # accuracies asked for, shares between 0 and 1, e.g. 0.87
+) -> Rows:
+    "For each target: reached or missed here, and whether the 95 % interval is on the same side; raises ValueError for no share."
+    low, high = self.interval
+    for target in targets:
+        if not 0 < target <= 1:
+            raise ValueError(f"a target of {target} is no share of the pictures; give more than 0 and at most 1, e.g. 0.87")
+    return Rows({"target": f"{target:.0%}" if round(100 * target, 6).is_integer() else f"{target:.2%}",
+                 "accuracy": f"{self.accuracy:.2%}", "here": "reached" if self.accuracy >= target else "missed",
+                 "on other pictures": "reached" if low >= target else "missed" if high < target else "may be either"} for target in targets)
 
 # %% ../nbs/08_evaluate.ipynb #26170082
 @patch

@@ -7,11 +7,12 @@ __all__ = ['norms', 'model_makers', 'make_norm', 'conv', 'BasicBlock', 'Bottlene
            'CustomResNet', 'whitening_filters', 'FastGroup', 'FastNet', 'models', 'create_model', 'parameter_count',
            'ModelSummary', 'summary']
 
-# %% ../nbs/03_model.ipynb #7c139109
+# %% ../nbs/03_model.ipynb #6f589029
 import inspect
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from . import show as draw
@@ -39,6 +40,18 @@ def conv(
 ) -> nn.Conv2d:
     "A convolution padded so that stride 1 keeps the size."
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
+
+# %% ../nbs/03_model.ipynb #3e07f5f5
+def _first_stride(stem_stride):
+    "The step of the first convolution."
+    if stem_stride not in (1, 2, 4):
+        raise ValueError(f"stem_stride={stem_stride!r}; choose 1 for pictures of about 32 pixels, 2 for 64, 4 for 128 and more")
+    return min(stem_stride, 2)
+
+
+def _reduced(x, stem_stride):
+    "Maps after the second half of a stem of stride 4; others as they are."
+    return F.max_pool2d(x, 3, 2, 1) if stem_stride == 4 else x
 
 # %% ../nbs/03_model.ipynb #60378896
 class BasicBlock(nn.Module):
@@ -80,7 +93,7 @@ class Bottleneck(nn.Module):
         y = self.relu(self.bn2(self.conv2(y)))
         return self.relu(self.bn3(self.conv3(y)) + self.shortcut(x))
 
-# %% ../nbs/03_model.ipynb #c81e478e
+# %% ../nbs/03_model.ipynb #50269c6e
 class ResNet(nn.Module):
     "A ResNet with the CIFAR stem; stages are `layer1` to `layer4`, the classifier is `linear`."
     def __init__(
@@ -91,10 +104,11 @@ class ResNet(nn.Module):
         width: int = 64,       # maps of the first stage
         last_stride: int = 2,  # 1 keeps the last map at 8×8 for 32-pixel pictures
         norm: str = "batch",   # one of `norms`
+        stem_stride: int = 1,  # 2 or 4: the stem halves or quarters larger pictures
     ):
         super().__init__()
-        self.inputs, self.norm = width, norm
-        self.conv1, self.bn1, self.relu = conv(3, width), make_norm(width, norm), nn.ReLU()
+        self.inputs, self.norm, self.stem_stride = width, norm, stem_stride
+        self.conv1, self.bn1, self.relu = conv(3, width, stride=_first_stride(stem_stride)), make_norm(width, norm), nn.ReLU()
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             self._stage(block, width * 2**k, counts[k], stride) for k, stride in enumerate((1, 2, 2, last_stride)))
         self.pool, self.linear = nn.AdaptiveAvgPool2d(1), nn.Linear(self.inputs, num_classes)
@@ -107,7 +121,7 @@ class ResNet(nn.Module):
         return nn.Sequential(*blocks)
 
     def forward(self, x):
-        x = self.relu(self.bn1(self.conv1(x)))
+        x = _reduced(self.relu(self.bn1(self.conv1(x))), self.stem_stride)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(self.pool(x).flatten(1))
 
@@ -129,12 +143,12 @@ class Residual(nn.Module):
             return y
         return x + (y if self.skip == "double" else torch.relu(y))
 
-# %% ../nbs/03_model.ipynb #34c9fd4d
+# %% ../nbs/03_model.ipynb #13b295db
 class ConvBlock(nn.Module):
     "conv – (max-pool) – norm – ReLU; with `relu_first` the ReLU comes before the norm."
-    def __init__(self, inputs, outputs, pool=2, bias=False, norm="batch", relu_first=False):
+    def __init__(self, inputs, outputs, pool=2, bias=False, norm="batch", relu_first=False, stride=1):
         super().__init__()
-        self.conv, self.norm, self.relu = conv(inputs, outputs, bias=bias), make_norm(outputs, norm), nn.ReLU()
+        self.conv, self.norm, self.relu = conv(inputs, outputs, stride=stride, bias=bias), make_norm(outputs, norm), nn.ReLU()
         self.pool = nn.MaxPool2d(pool) if pool else nn.Identity()
         self.relu_first = relu_first
 
@@ -142,7 +156,7 @@ class ConvBlock(nn.Module):
         x = self.pool(self.conv(x))
         return self.norm(self.relu(x)) if self.relu_first else self.relu(self.norm(x))
 
-# %% ../nbs/03_model.ipynb #03d2f663
+# %% ../nbs/03_model.ipynb #31a434eb
 class CustomResNet(nn.Module):
     "The course's custom ResNet; stages are `prep`, `layer1`, `layer2`, `layer3`, the classifier is `linear`."
     def __init__(
@@ -158,12 +172,14 @@ class CustomResNet(nn.Module):
         dropout: float = 0.0,      # share of maps dropped after layer3, while training
         norm: str = "batch",       # one of `norms`
         logit_scale: float = 1.0,  # logits are multiplied by this; Page used 0.125
+        stem_stride: int = 1,      # 2 or 4: `prep` halves or quarters larger pictures
     ):
         super().__init__()
         shared, outer = dict(norm=norm, relu_first=relu_first), bias != "none"
         _check_choices(bias=(bias, ("none", "blocks", "all")), head=(head, ("linear", "wide")), final_pool=(final_pool, ("max", "avg")))
         residual = lambda maps: Residual(maps, skip, bias=bias == "all", **shared)
-        self.prep = ConvBlock(3, width, pool=None, bias=outer, **shared)
+        self.stem_stride = stem_stride
+        self.prep = ConvBlock(3, width, pool=None, bias=outer, stride=_first_stride(stem_stride), **shared)
         self.layer1 = nn.Sequential(ConvBlock(width, 2 * width, bias=outer, **shared), residual(2 * width))
         self.layer2 = ConvBlock(2 * width, 4 * width, bias=outer, **shared)
         self.layer3 = nn.Sequential(
@@ -176,7 +192,7 @@ class CustomResNet(nn.Module):
         self.logit_scale = logit_scale
 
     def forward(self, x):
-        x = self.dropout(self.layer3(self.layer2(self.layer1(self.prep(x)))))
+        x = self.dropout(self.layer3(self.layer2(self.layer1(_reduced(self.prep(x), self.stem_stride)))))
         return self.linear(self.pool(x).flatten(1)) * self.logit_scale
 
 
@@ -223,7 +239,7 @@ class FastGroup(nn.Module):
         x = self.activation(self.norm1(self.pool(x))) if self.pool_first else self.pool(self.activation(self.norm1(x)))
         return self.activation(self.norm2(self.conv2(x)))
 
-# %% ../nbs/03_model.ipynb #604bf0e8
+# %% ../nbs/03_model.ipynb #d80ab7be
 class FastNet(nn.Module):
     "The fast net; stages are `whiten`, `layer1`, `layer2`, `layer3`, the classifier is `linear`. Call `prepare` before training."
     def __init__(
@@ -234,11 +250,13 @@ class FastNet(nn.Module):
         dirac: bool = True,               # later convolutions begin as "do nothing"
         pool_first: bool = True,          # pool before norm and activation
         activation: str = "gelu",         # gelu or relu
+        stem_stride: int = 1,             # 2 or 4: the first layer halves or quarters larger pictures
     ):
         super().__init__()
         _check_choices(activation=(activation, ("gelu", "relu")))
         options = dict(dirac=dirac, pool_first=pool_first, activation=nn.GELU if activation == "gelu" else nn.ReLU)
-        self.whiten, self.activation = nn.Conv2d(3, 24, 2), options["activation"]()
+        self.stem_stride = stem_stride
+        self.whiten, self.activation = nn.Conv2d(3, 24, 2, _first_stride(stem_stride)), options["activation"]()
         self.whiten.weight.requires_grad_(not whiten)
         self.layer1, self.layer2, self.layer3 = (
             FastGroup(inputs, outputs, **options) for inputs, outputs in zip((24, *widths), widths, strict=False))
@@ -251,13 +269,13 @@ class FastNet(nn.Module):
             self.whiten.weight.data.copy_(whitening_filters(pictures))
 
     def forward(self, x):
-        x = self.layer3(self.layer2(self.layer1(self.activation(self.whiten(x)))))
+        x = self.layer3(self.layer2(self.layer1(_reduced(self.activation(self.whiten(x)), self.stem_stride))))
         return self.linear(self.pool(x).flatten(1)) / self.linear.in_features
 
-# %% ../nbs/03_model.ipynb #7b14382f
+# %% ../nbs/03_model.ipynb #2cc8968a
 def _resnet(block, counts):
-    def make(num_classes=10, width=64, last_stride=2, norm="batch"):
-        return ResNet(block, counts, num_classes, width, last_stride, norm)
+    def make(num_classes=10, width=64, last_stride=2, norm="batch", stem_stride=1):
+        return ResNet(block, counts, num_classes, width, last_stride, norm, stem_stride)
     return make
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_pictures', 'denormalise', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge', 'show_overlay',
-           'show_heat', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'html_table']
+           'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'html_table']
 
 # %% ../nbs/00a_show.ipynb #7cde0e97
 import base64
@@ -342,12 +342,12 @@ def _say_nothing_found(ax, values, signed, limit):
     paper = dict(facecolor="white", alpha=0.8, edgecolor="none", pad=1.5)
     ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", fontsize=7, bbox=paper)
 
-# %% ../nbs/00a_show.ipynb #8bbc2bc4
-def _draw_heat(ax, values, size, limit, signed, native, opacity=1.0):
+# %% ../nbs/00a_show.ipynb #eb766750
+def _draw_heat(ax, values, size, limit, signed, native, opacity=1.0, cmap=None):
     "Draw the enlarged, coloured map on Axes that span `size` = (height, width) pixels."
     height, width = size
     limit = _strongest(values, signed) if limit is None else limit
-    colours = heat(enlarge(values, 2 * height, 2 * width), limit, signed)
+    colours = heat(enlarge(values, 2 * height, 2 * width), limit, signed, cmap)
     colours[..., 3] *= opacity
     ax.imshow(colours, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
     _cell_grid(ax, values.shape if native is None else native, height, width)
@@ -364,16 +364,17 @@ def show_overlay(
     native=None,   # (rows, columns) of the network's grid, if `map` was enlarged already
     title=None,    # text above
     grey=0.0,      # 0..1: share of the picture's own colour to take away, so that the map's colours stand out
+    cmap=None,     # name of a matplotlib colour map, see `heat`
 ):  # matplotlib Axes
     "The map over the picture, the network's grid in fine lines; says so where there is no evidence. Returns the Axes."
     pixels = as_pictures(picture)
     pixels = pixels + grey * (pixels.mean(-1, keepdims=True) - pixels)
     ax = _new_axes(1.6, 1.7) if ax is None else ax
     show_image(pixels, ax, title)
-    _draw_heat(ax, _map_array(map), pixels.shape[:2], limit, signed, native, opacity)
+    _draw_heat(ax, _map_array(map), pixels.shape[:2], limit, signed, native, opacity, cmap)
     return ax
 
-# %% ../nbs/00a_show.ipynb #47de336d
+# %% ../nbs/00a_show.ipynb #7ae47a92
 def show_heat(
     map,            # numbers (h,w)
     ax=None,        # matplotlib Axes; None makes a small figure
@@ -382,14 +383,38 @@ def show_heat(
     signed=False,   # True draws evidence against in blue
     native=None,    # (rows, columns) of the network's grid, if `map` was enlarged already
     title=None,     # text above
+    cmap=None,      # name of a matplotlib colour map, see `heat`
 ):  # matplotlib Axes
     "The map alone, on white, the network's grid in fine lines; returns the Axes."
     ax = _new_axes(1.6, 1.7) if ax is None else ax
     show_image(np.ones((*size, 3)), ax, title)
-    _draw_heat(ax, _map_array(map), size, limit, signed, native)
+    _draw_heat(ax, _map_array(map), size, limit, signed, native, cmap=cmap)
     return ax
 
-# %% ../nbs/00a_show.ipynb #b9a4a7ff
+# %% ../nbs/00a_show.ipynb #8c9cd4d5
+def blend(
+    picture,           # anything `as_pictures` accepts, a single picture
+    map,               # numbers (h,w); negative ones count as none
+    of_picture=0.5,    # weight of the picture
+    of_heat=0.5,       # weight of the colours
+    cmap="jet",        # name of a matplotlib colour map, cold to hot
+    rescale=False,     # True divides by the largest value, so that nothing is cut off
+    limit=None,        # value that gets the hottest colour; None takes the largest of this map
+    size=None,         # (height, width) of the result in pixels; None takes the picture's
+) -> np.ndarray:       # float (height, width, 3) in 0..1
+    "Picture and coloured map, weighted and added at every pixel; raises ValueError for weights below 0."
+    import matplotlib
+    if min(of_picture, of_heat) < 0 or of_picture + of_heat == 0:
+        raise ValueError(f"weights must be 0 or more and not both 0, got {of_picture} and {of_heat}; half and half is usual")
+    pixels, values = as_pictures(picture), _map_array(map)
+    height, width = pixels.shape[:2] if size is None else size
+    pixels = np.stack([enlarge(pixels[..., c], height, width) for c in range(3)], -1)
+    limit = _strongest(values, False) if limit is None else float(limit)
+    strength = np.clip(enlarge(values, height, width) / limit, 0, 1) if limit > 0 else np.zeros((height, width))
+    mixed = of_picture * pixels + of_heat * matplotlib.colormaps[cmap](strength)[..., :3]
+    return mixed / mixed.max() if rescale and mixed.max() > 0 else np.clip(mixed, 0, 1)
+
+# %% ../nbs/00a_show.ipynb #49685421
 def curves(
     series,        # dictionary name -> sequence of numbers; NaN where nothing was measured
     ax=None,       # matplotlib Axes; None makes a figure
@@ -409,9 +434,11 @@ def curves(
             raise ValueError(f"{name!r} has {len(values)} values, but x has only {len(at)} places")
         few = np.isfinite(values).sum() <= 12
         ax.plot(at, values, label=name, linewidth=1.5, marker="o" if few else None, markersize=3)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale="log" if log_x else "linear")
+    if not log_x and all((np.asarray(line.get_xdata(), float) % 1 == 0).all() for line in ax.lines):
+        ax.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
     for place in (marks or {}).items():
         _mark(ax, *place)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale="log" if log_x else "linear")
     return _plain_frame(ax, legend=len(series) > 1)
 
 # %% ../nbs/00a_show.ipynb #60f1c537

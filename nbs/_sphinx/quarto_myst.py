@@ -45,15 +45,26 @@ def target(page, name):
 def without_dead_anchors(text, site_url, documented):
     "nbdev links every name of the package it meets in backticks; where a page has no entry for the name, link to the page."
     def checked(match):
-        return match[0] if target(match[2], match[3]) in documented else f"]({match[1]})"
+        return match[0] if _is_heading(match[3]) or target(match[2], match[3]) in documented else f"]({match[1]})"
     return re.sub(rf"\]\(({re.escape(site_url.rstrip('/'))}/(?:[^)#\s]*/)?([^/)#\s]+)\.html)#([^)\s]+)\)", checked, text)
+
+
+def _is_heading(anchor):
+    "nbdev's anchors are names of the code; one with a hyphen is that of a heading."
+    return "-" in anchor
+
+
+def _reference(match):
+    "A link to an anchor of another page as one that Sphinx checks."
+    page, anchor = match.groups()
+    return f"]({page}.ipynb#{anchor})" if _is_heading(anchor) else f"](#{target(page, anchor)})"
 
 
 def markdown(text, site_url):
     "Prose in Quarto's dialect as MyST."
     site = re.escape(site_url.rstrip("/"))
     text = callout.sub(_admonition, text)
-    text = re.sub(rf"\]\({site}/(?:[^)#\s]*/)?([^/)#\s]+)\.html#([^)\s]+)\)", lambda m: f"](#{target(m[1], m[2])})", text)
+    text = re.sub(rf"\]\({site}/(?:[^)#\s]*/)?([^/)#\s]+)\.html#([^)\s]+)\)", _reference, text)
     text = re.sub(rf"\]\({site}/([^)#\s]+)\.html\)", r"](\1.ipynb)", text)
     return outside_code(lambda part: re.sub(r"^(#+ .*?)\s*\{[^}]*\}\s*$", r"\1", part, flags=re.M), text, without_links)
 
