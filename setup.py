@@ -24,7 +24,7 @@ setup(
     package_data={settings["lib_path"]: ["*.json", "models/*"]},
     python_requires=">=" + settings["min_python"],
     install_requires=split(settings["requirements"]),
-    extras_require={extra: split(settings[f"{extra}_requirements"]) for extra in ("dev", "docs", "export", "hub")},
+    extras_require={extra: split(settings[f"{extra}_requirements"]) for extra in ("dev", "docs", "export", "hub", "track", "app", "dist")},
     entry_points={
         "console_scripts": split(settings["console_scripts"]),
         "nbdev": [f"{settings['lib_path']}={settings['lib_path']}._modidx:d"],

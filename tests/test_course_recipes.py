@@ -1,6 +1,7 @@
 "All 29 course recipes, in both modes: their data, the numbers of the five documents, and twenty steps of each."
 import json
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from cifar_cam.data import normalisation, shapes
 from cifar_cam.model import create_model
 from cifar_cam.optim import schedule
 from cifar_cam.recipe_cards import Recipe, quirks
-from cifar_cam.recipes import prepare, recipe, recipes, run
+from cifar_cam.recipes import fitted_to, prepare, recipe, recipes, run
 
 few = tuple(shapes(train=90, test=20))
 both = [(name, mode) for name in projects for mode in ("fixed", "as_run")]
@@ -47,7 +48,9 @@ def test_twenty_steps(name, mode, quick, tmp_path):
     plan = Checkpoints(tmp_path/"run"/"checkpoints").latest()
     assert plan["calls"][0]["steps"] >= 20
     record = json.loads((tmp_path/"run"/"run.json").read_text())
-    assert Recipe.from_dict(record["recipe"]) == chosen and record["digest"] == chosen.digest()
+    fitted, notes = fitted_to(chosen, few[0])  # it is made for other pictures
+    assert Recipe.from_dict(record["recipe"]) == fitted and record["digest"] == fitted.digest() and record["notes"] == notes
+    assert {f.name for f in fields(Recipe) if getattr(fitted, f.name) != getattr(chosen, f.name)} <= {"normalisation", "augmentation", "data", "note"}
     assert ("--mode as_run" in record["command"]) == (mode == "as_run")
     assert result.history.measured("valid_loss") == bool(chosen.valid_fraction or "test_as_validation" in chosen.quirks)
     if "test_as_validation" in chosen.quirks:

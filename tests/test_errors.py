@@ -117,7 +117,7 @@ simple = [
     (lambda: few[[]].statistics(), "has no pictures to measure"),
     (lambda: data.Normalisation((0, 0), (1, 1, 1)), "mean must be three finite numbers"),
     (lambda: load_arrays("no.npz"), "no file no.npz; give the path of an .npz file"),
-    (lambda: read_picture("no.png"), "it is no ordinary file"),
+    (lambda: read_picture("no.png"), "no file no.png; correct the path"),
     (lambda: augment.hflip(p=2), "p=2 is not a probability; use 0 < p <= 1 or leave the operation out"),
     (lambda: augment.cutout(holes=0), "cutout: holes=0 changes nothing"),
     (lambda: augment.policy([dict(op="hflip", speed=1)]), "hflip takes no setting speed; it has p"),
@@ -154,7 +154,7 @@ def test_arrays(tmp_path):
 
 def test_pictures(tmp_path):
     Image.new("RGB", (100, 100)).save(tmp_path/"x.png")
-    says(lambda: read_picture(tmp_path/"x.png", largest=99), "100×100 pixels are more than 99; scale it down first")
+    says(lambda: read_picture(tmp_path/"x.png", largest=999), "100×100 pixels, more than largest=999; scale it down first")
     for part, names in (("train", "ab"), ("test", "bc")):
         for name in names:
             (tmp_path/part/name).mkdir(parents=True)
