@@ -102,7 +102,7 @@ def evaluate_command(options) -> int:
     print(f"test accuracy {predictions.accuracy:.2%} ({low:.2%} to {high:.2%}), loss {predictions.loss:.4f}, {len(predictions):,} pictures")
     return 0
 
-# %% ../nbs/14_cli.ipynb #a8276d5e
+# %% ../nbs/14_cli.ipynb #27ffbadc
 def _targets(words):
     "Target words from the command line: predicted, true, a class, or a contrast written a,b."
     return tuple(tuple(w.split(",")) if "," in w else w for w in words)
@@ -119,7 +119,7 @@ def _explain_mistakes(options) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
         explanation = explain(loaded.model, test[chosen], layers=options.layers, targets=_targets(options.targets or ["predicted", "true"]),
-                              method=options.method)
+                              method=options.method or "gradcam")
     folder = Path(options.out or loaded.folder/"figures")
     for layer in explanation.layers:
         figure = explanation.plot_mistakes(grid=(math.ceil(len(chosen) / 5), 5), layer=layer)
@@ -148,7 +148,7 @@ def explain_command(options) -> int:
     options.run = options.run[0]
     return _explain_mistakes(options)
 
-# %% ../nbs/14_cli.ipynb #0dcfacd1
+# %% ../nbs/14_cli.ipynb #a2520867
 def _picture_targets(options):
     "What to draw maps of: the classes named, or the three likeliest."
     named = [*(options.chosen or []), *(options.targets or [])]
@@ -160,10 +160,11 @@ def _picture_targets(options):
 def _explain_pictures(options) -> int:
     "Name what is in pictures and draw why, into a folder."
     model = own_model(options.model) if options.model else default_model()
+    method = options.method or ("gradcam" if options.model else "layercam")  # the package's own network goes on after its map of 7×7
     sources = options.run[0] if len(options.run) == 1 and Path(options.run[0]).is_dir() else options.run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
-        found = explain_images(model, sources, _picture_targets(options), options.layers, options.method, options.top, options.size,
+        found = explain_images(model, sources, _picture_targets(options), options.layers, method, options.top, options.size,
                                options.how, skip=options.skip)
     paths = found.save(options.out or "explained")
     print(found.classified)
@@ -278,7 +279,7 @@ def _add_run_commands(commands):
     exporting.add_argument("--out", help="folder for what is written (default: RUN/export)")
     exporting.set_defaults(command=export_command)
 
-# %% ../nbs/14_cli.ipynb #5573c49f
+# %% ../nbs/14_cli.ipynb #d3b7fa1d
 def _add_explain(commands):
     explaining = commands.add_parser("explain", help="draw with Grad-CAM: a run's mistakes, or pictures of your own")
     explaining.add_argument("run", nargs="+", help="a run folder; or pictures, or a folder of them")
@@ -287,7 +288,7 @@ def _add_explain(commands):
     explaining.add_argument("--layers", nargs="+", help="layers to look at (default: the deepest of at least 5 pixels)")
     explaining.add_argument("--targets", nargs="+", help="predicted, true, a class, or a contrast a,b (default: predicted true; for pictures "
                             "the three likeliest)")
-    explaining.add_argument("--method", default="gradcam", help="gradcam, gradcam++, hirescam, layercam, …")
+    explaining.add_argument("--method", help="gradcam, gradcam++, hirescam, layercam, … (default: gradcam; layercam for the package's own network)")
     mistakes, pictures = explaining.add_argument_group("for a run's mistakes"), explaining.add_argument_group("for your own pictures")
     mistakes.add_argument("--count", type=int, default=10, help="how many mistakes (default 10)")
     mistakes.add_argument("--by", default="confidence", choices=["confidence", "loss", "margin", "index"], help="which first")

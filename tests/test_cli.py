@@ -224,7 +224,7 @@ def test_without_model_the_packages_own_is_taken(tiny_run, capsys, tmp_path, mon
     own_images.save_single_file(tmp_path/"fast.safetensors", own_images.own_model(tiny_run))
     monkeypatch.setattr(cli, "default_model", lambda: own_images.default_model(tmp_path))
     assert said(capsys, "explain", picture, "--out", tmp_path/"why")[0] == 0
-    assert said(capsys, "explain", picture, "--out", tmp_path/"why2", "--model", tmp_path/"fast.safetensors")[0] == 0
+    assert said(capsys, "explain", picture, "--out", tmp_path/"why2", "--model", tmp_path/"fast.safetensors", "--method", "layercam")[0] == 0
     assert (tmp_path/"why"/"explanations.json").read_bytes() == (tmp_path/"why2"/"explanations.json").read_bytes()
 
 
