@@ -8,7 +8,7 @@ __all__ = ['ops', 'borders', 'Op', 'pad_crop', 'rotate', 'crop_resize', 'hflip',
            'ClippedCutout', 'AlternatingFlip', 'fill_colour', 'generators', 'normalise', 'Pipeline', 'set_seed',
            'random_states', 'restore_random_states', 'Batch', 'Loader', 'PictureTransform']
 
-# %% ../nbs/02_augment.ipynb #6a29b9aa
+# %% ../nbs/02_augment.ipynb #ef60041a
 import copy
 import inspect
 import json
@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -736,7 +737,20 @@ def _receive(end, buffer):
 class _WorkerLost(Exception):
     "A loader process that died, hangs or cannot make its batch; the text says which."
 
-# %% ../nbs/02_augment.ipynb #f445fd29
+# %% ../nbs/02_augment.ipynb #8520d14e
+@contextmanager
+def _without_interrupts():
+    "Ctrl-C waits until the end of this; a process started inside is born with it held back."
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+# %% ../nbs/02_augment.ipynb #1e52ab7e
 class _Workers:
     "The processes of a loader: start them, ask for batches in order, end them."
     def __init__(self, loader):
@@ -755,7 +769,8 @@ class _Workers:
         self.ends.append(here)
         with there:
             process = context.Process(target=_serve, args=(there, here, loader), name=name, daemon=True)
-            process.start()
+            with _without_interrupts():
+                process.start()
         self.processes.append(process)
         here.settimeout(self.timeout)
 

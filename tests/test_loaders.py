@@ -9,8 +9,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -179,6 +181,34 @@ def test_an_interrupt_is_the_training_process_own_affair():
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGINT)
     assert digest(found) == expected[1, 0]
+
+
+@contextmanager
+def interrupts_from_birth():
+    "Interrupts every child from the moment it exists, until the end."
+    done = threading.Event()
+
+    def interrupt():
+        while not done.is_set():
+            for process in multiprocessing.active_children():
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGINT)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@forks
+def test_an_interrupt_can_come_while_a_process_starts(capfd):
+    with warnings.catch_warnings(), interrupts_from_birth():
+        warnings.simplefilter("error")
+        for _ in range(20):
+            assert digest(loader(2).set_epoch(1)) == expected[1, 0]
+    assert capfd.readouterr().err == ""
 
 
 @forks
