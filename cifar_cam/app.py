@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Subject', 'tile', 'create_app', 'serve', 'save_space']
 
-# %% ../nbs/13a_app.ipynb #0dfd389a
+# %% ../nbs/13a_app.ipynb #a7fdba39
 import base64
 import ctypes
 import html
@@ -34,7 +34,6 @@ from .evaluate import Predictions, predict
 from .own_images import (classify, default_model, explain_images, known_normalisation, known_size, own_model,
                                   save_single_file, suggest_layers)
 from .pictures import fit, read_image, ways_to_fit
-from .widget import caption, overlay
 
 # %% ../nbs/13a_app.ipynb #f1d2f27c
 @dataclass(frozen=True, eq=False)
@@ -207,7 +206,7 @@ def _sharp(fitted, longest=224):
     finer = max(1, math.floor(min(longest, seen) / max(height, width)))
     return fit(fitted.picture, (finer * height, finer * width), fitted.how).pixels
 
-# %% ../nbs/13a_app.ipynb #938a32c7
+# %% ../nbs/13a_app.ipynb #5e8ae5f5
 def _tiles(found, labels, opacity, scale):
     "(pixels, words) for each tile: what the network saw, then a map for each layer and target; picture by picture."
     why, made = found.explanation, []
@@ -216,7 +215,7 @@ def _tiles(found, labels, opacity, scale):
         made.append((tile(fitted.pixels), true or "what the network sees"))
         sharp = _sharp(fitted)
         for layer in why.layers:
-            made += [(tile(overlay(why, i, t, layer, opacity, scale, sharp)), f"{caption(why, i, t)} · {layer}")
+            made += [(tile(why.overlay(i, t, layer, opacity, scale, sharp)), f"{why.caption(i, t)} · {layer}")
                      for t in range(len(why.target_names))]
     return made
 

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['shown_methods', 'Explanation', 'explain', 'compare_methods', 'plot_methods']
 
-# %% ../nbs/09_gradcam.ipynb #5398a1d5
+# %% ../nbs/09_gradcam.ipynb #d0b688d3
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -108,6 +108,16 @@ def maps(
     limits = self._limits(enlarged, scale)[..., None, None]
     shown = torch.where(self._both_signs()[..., None, None], enlarged, enlarged.clamp(min=0))
     return shown / torch.where(limits > 0, limits, 1)
+
+# %% ../nbs/09_gradcam.ipynb #ada38c66
+@patch
+def __getitem__(self: Explanation, chosen) -> Explanation:
+    "The explanation of some of the images: one number, a slice, a list of numbers or a mask; raises IndexError."
+    chosen = np.atleast_1d(np.arange(len(self))[chosen])
+    part = lambda values: None if values is None else values[chosen]
+    layers = lambda found: {name: values[chosen] for name, values in found.items()}
+    return replace(self, raw=layers(self.raw), colours=layers(self.colours), targets=part(self.targets), against=part(self.against),
+                   logits=part(self.logits), labels=part(self.labels), pictures=part(self.pictures))
 
 # %% ../nbs/09_gradcam.ipynb #30421247
 @patch
@@ -324,23 +334,33 @@ def _figure_note(self: Explanation, layer, scale):
     stretched = "; colours of the pictures are stretched" if "stretched" in self.note else ""
     return f"{where} · {_scale_words[scale]}{signed}{stretched}"
 
-# %% ../nbs/09_gradcam.ipynb #5318576d
+# %% ../nbs/09_gradcam.ipynb #c3b1c2be
 @patch
-def _title(self: Explanation, i, t):
-    "Class and probability of target t of image i; both classes for a contrast."
+def caption(
+    self: Explanation,
+    i: int = 0,  # which image
+    t: int = 0,  # which target
+) -> str:
+    "What a map speaks for: the class and its probability, or both classes of a contrast."
     k, against = self.targets[i, t], int(self.against[i, t])
     if against >= 0:
         return f"{self._class(k)} − {self._class(against)}"
     return f"{self._class(k)} {self.probabilities[i, k]:.2f}"
 
-# %% ../nbs/09_gradcam.ipynb #8d945944
+# %% ../nbs/09_gradcam.ipynb #93b771a8
 @patch
-def _cells(self: Explanation, layer, scale):
-    "A function (kind, image, target) -> function that draws this heat map or overlay on Axes."
+def _drawable(self: Explanation):
+    "The pictures; raises ValueError where there are none."
     if self.pictures is None:
         raise ValueError("there are no pictures to draw on: the input does not have 1 or 3 channels; "
                          "use .maps() or .raw")
-    size = self.pictures.shape[1:3]
+    return self.pictures
+
+
+@patch
+def _cells(self: Explanation, layer, scale):
+    "A function (kind, image, target) -> function that draws this heat map or overlay on Axes."
+    size = self._drawable().shape[1:3]
     limits, both = self._limits(self._enlarged(layer, size), scale), self._both_signs()
 
     def cell(kind, i, t):
@@ -350,7 +370,7 @@ def _cells(self: Explanation, layer, scale):
         return lambda ax: draw.show_overlay(self.pictures[i], map, ax, limit, signed, grey=0.8)
     return cell
 
-# %% ../nbs/09_gradcam.ipynb #51fe7c23
+# %% ../nbs/09_gradcam.ipynb #649f0de0
 @patch
 def plot(
     self: Explanation,
@@ -364,7 +384,7 @@ def plot(
     cell = self._cells(layer, scale)
     pairs = [(kind, t) for t in range(len(self.target_names)) for kind in ("heat", "overlay")]
     cells = [[self.pictures[i]] + [cell(kind, i, t) for kind, t in pairs] for i in images]
-    titles = [[self._true_title(i)] + [self._title(i, t) if kind == "heat" else "" for kind, t in pairs]
+    titles = [[self._true_title(i)] + [self.caption(i, t) if kind == "heat" else "" for kind, t in pairs]
               for i in images]
     heads = ["picture"] + [self.target_names[t] if kind == "heat" else "overlay" for kind, t in pairs]
     note = self._figure_note(layer, scale)
@@ -394,7 +414,24 @@ def save(
     "Write the figure of `plot` as a PNG file and return its path."
     return draw.save_figure(self.plot(**options), path, close=True)
 
-# %% ../nbs/09_gradcam.ipynb #c838644d
+# %% ../nbs/09_gradcam.ipynb #0c97e269
+@patch
+def overlay(
+    self: Explanation,
+    i: int = 0,             # which image
+    t: int = 0,             # which target
+    layer: str = None,      # None takes the last of `layers`
+    opacity: float = 0.65,  # 0..1: how much the full colour covers
+    scale: str = "row",     # "row" compares the targets of a picture, "image" shows each map at full strength
+    picture=None,           # what to draw on, e.g. a sharper version; None takes the explanation's own
+):                          # a function that draws on the Axes it gets
+    "One map over its picture, ready to be drawn; raises ValueError for a layer or a scale that is not known."
+    layer, one = self._layer(layer), self[i]
+    map = one.maps(layer, self._drawable().shape[1:3], scale)[0, t]
+    picture, signed = self.pictures[i] if picture is None else picture, bool(one._both_signs()[0, t])
+    return lambda ax: draw.show_overlay(picture, map, ax, 1.0, signed, opacity, tuple(one.raw[layer].shape[2:]), grey=0.8)
+
+# %% ../nbs/09_gradcam.ipynb #bb017213
 @patch
 def plot_layers(
     self: Explanation,
@@ -411,7 +448,7 @@ def plot_layers(
     cells = [[self.pictures[i]] + [cell("overlay", i, t) for cell in drawers] for i in images]
     heads = ["picture"] + [f"{layer}\n{self._size_of(layer)}" for layer in self.layers]
     note = f"target: {names[t]} · {self._figure_note(None, 'image')}"
-    return draw.image_table(cells, [self._title(i, t) for i in images], heads, tile=tile, note=note)
+    return draw.image_table(cells, [self.caption(i, t) for i in images], heads, tile=tile, note=note)
 
 # %% ../nbs/09_gradcam.ipynb #fbbe0d55
 shown_methods = ("gradcam", "hirescam", "layercam", "ablationcam", "eigencam", "occlusion", "guided-backprop")
@@ -431,7 +468,7 @@ def compare_methods(
         return None if cam_method(name)[0] in input_methods else layers
     return {cam_method(name)[0]: explain(model, x, labels, layers_for(name), [target], name, **known) for name in names}
 
-# %% ../nbs/09_gradcam.ipynb #8b1f0b22
+# %% ../nbs/09_gradcam.ipynb #7f39fb26
 def plot_methods(
     explanations: dict,   # method -> Explanation of the same pictures, as from `compare_methods`
     count: int = 3,       # how many pictures, from the first on
@@ -447,7 +484,7 @@ def plot_methods(
         for k, layer in enumerate(layers):
             cells = [d.get(layer) or (d.get("input") if k == 0 else None) for d in drawers]
             rows.append([first.pictures[i] if k == 0 else None] + [cell and cell("overlay", i, 0) for cell in cells])
-            titles.append((f"{first._title(i, 0)}\n" if k == 0 else "") + layer)
+            titles.append((f"{first.caption(i, 0)}\n" if k == 0 else "") + layer)
     signed = [name for name, e in explanations.items() if e.signed]
     note = f"target: {first.target_names[0]} · {_scale_words['image']}"
     note += f"; {', '.join(signed)}: red raises the score, blue lowers it" if signed else ""
@@ -461,7 +498,7 @@ def mistakes(self: Explanation) -> np.ndarray:
         raise ValueError("mistakes need labels; pass labels=... to explain")
     return np.flatnonzero((self.predicted != self.labels).numpy())
 
-# %% ../nbs/09_gradcam.ipynb #67efed6e
+# %% ../nbs/09_gradcam.ipynb #0b6a9e2d
 @patch
 def plot_mistakes(
     self: Explanation,
@@ -482,7 +519,7 @@ def plot_mistakes(
         titles += [[f"true: {self._class(self.labels[i])}" for i in block]]
         for t in range(len(self.target_names)):
             cells += [[cell("overlay", i, t) for i in block]]
-            titles += [[self._title(i, t) for i in block]]
+            titles += [[self.caption(i, t) for i in block]]
     names = ["picture", *self.target_names] * len(blocks)
     colors = [["crimson" if name == "predicted" else "black"] * columns for name in names]
     return draw.image_table(cells, names, cell_titles=titles, title_colors=colors, tile=tile,

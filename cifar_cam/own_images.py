@@ -410,20 +410,15 @@ def _sharp(fitted, longest=224):
     part = fitted.picture.pixels[box[1]:max(box[3], box[1] + 1), box[0]:max(box[2], box[0] + 1)]
     return fit(Picture(part), (round(height * finer), round(width * finer)), fitted.how).pixels
 
-# %% ../nbs/09b_own_images.ipynb #4ae2b820
+# %% ../nbs/09b_own_images.ipynb #54b1b76a
 def _overlays(found, i, layer):
     "Functions that draw picture i's overlays, one for each target, on one colour scale."
-    why = found.explanation
-    maps, native = why.maps(layer, found.pictures[i].pixels.shape[:2], "row")[i], tuple(why.raw[layer].shape[2:])
-    sharp = _sharp(found.pictures[i])
-    return [lambda ax, t=t: draw.show_overlay(sharp, maps[t], ax, 1.0, bool(why.signed or why.against[i, t] >= 0), native=native, grey=0.8)
-            for t in range(len(why.target_names))]
+    why, sharp = found.explanation, _sharp(found.pictures[i])
+    return [why.overlay(i, t, layer, picture=sharp) for t in range(len(why.target_names))]
 
-# %% ../nbs/09b_own_images.ipynb #590a5e44
-def _said(found, i, t):
-    "The class of target t of picture i and its probability; both classes of a contrast."
-    why, (k, against) = found.explanation, (int(found.explanation.targets[i, t]), int(found.explanation.against[i, t]))
-    return f"{why.classes[k]} {float(found.probabilities[i, k]):.2f}" if against < 0 else f"{why.classes[k]} − {why.classes[against]}"
+
+def _captions(found, i):
+    return [found.explanation.caption(i, t) for t in range(len(found.explanation.target_names))]
 
 # %% ../nbs/09b_own_images.ipynb #d0df76c2
 def _explained_note(found, layers):
@@ -433,7 +428,7 @@ def _explained_note(found, layers):
     return (f"{why.method} at {where}; each row has one colour scale, full red is its strongest evidence; used part framed, "
             f"{found.pictures[0].how}{contrast}")
 
-# %% ../nbs/09b_own_images.ipynb #ac010cac
+# %% ../nbs/09b_own_images.ipynb #64cf929d
 @patch
 def plot(
     self: ImageExplanations,
@@ -444,7 +439,7 @@ def plot(
     "A row for each picture: the picture with its used part, what the network sees, and a map for each class."
     layer, shown = layer or self.explanation.layers[-1], range(min(count, len(self)))
     cells = [[lambda ax, f=self.pictures[i]: draw_used(f, ax), self.pictures[i].pixels, *_overlays(self, i, layer)] for i in shown]
-    titles = [[_short(self.names[i]), ""] + [_said(self, i, t) for t in range(len(self.explanation.target_names))] for i in shown]
+    titles = [[_short(self.names[i]), ""] + _captions(self, i) for i in shown]
     heads = ["picture", "seen", *self.explanation.target_names]
     return draw.image_table(cells, None, heads, tile, titles, note=_explained_note(self, [layer]))
 
@@ -452,7 +447,7 @@ def plot(
 def _short(name, most=18):
     return name if len(name) <= most else name[:most - 8] + "…" + name[-7:]
 
-# %% ../nbs/09b_own_images.ipynb #416e9b17
+# %% ../nbs/09b_own_images.ipynb #9c2385ff
 @patch
 def plot_picture(
     self: ImageExplanations,
@@ -463,7 +458,7 @@ def plot_picture(
     layers = self.explanation.layers
     first = [lambda ax: draw_used(self.pictures[i], ax), self.pictures[i].pixels]
     cells = [(first if k == 0 else [None, None]) + _overlays(self, i, layer) for k, layer in enumerate(layers)]
-    titles = [["picture", "seen"] + [_said(self, i, t) for t in range(len(self.explanation.target_names))]]
+    titles = [["picture", "seen"] + _captions(self, i)]
     titles += [["", ""] + titles[0][2:]] * (len(layers) - 1)
     return draw.image_table(cells, layers if len(layers) > 1 else None, None, tile, titles, note=_explained_note(self, layers))
 
