@@ -1,10 +1,8 @@
 "The stop button in a live Jupyter kernel: pressed while training, validating or sweeping; the cell is run again and ends with the same bits."
 import json
-import queue
-import time
 
 import pytest
-from jupyter_client.manager import start_new_kernel
+from live_kernel import live_kernel
 
 setup = """
 import hashlib, itertools, signal, sys, time
@@ -61,40 +59,10 @@ stops = {"train": "lambda l: setattr(l, 'loss', waiting(l.loss, 4 + 5))", "valid
          "lr-find": "lambda l: setattr(l, 'loss', waiting(l.loss, 3))"}
 
 
-class Kernel:
-    "A live kernel: `run(code)` gives what the cell printed and the name of its error."
-    def __init__(self):
-        self.manager, self.client = start_new_kernel(kernel_name="python3", startup_timeout=180)
-
-    def run(self, code, press_at=None):
-        asked, printed, error, deadline = self.client.execute(code), "", "", time.monotonic() + 300
-        while time.monotonic() < deadline:
-            try:
-                message = self.client.get_iopub_msg(timeout=5)
-            except queue.Empty:
-                continue
-            if message["parent_header"].get("msg_id") != asked:
-                continue
-            kind, content = message["msg_type"], message["content"]
-            printed += content.get("text", "") if kind == "stream" else ""
-            if kind == "error":
-                error, printed = content["ename"], printed + "\n".join(content["traceback"])
-            if press_at and press_at in printed:
-                self.manager.interrupt_kernel()
-                press_at = None
-            if kind == "status" and content["execution_state"] == "idle":
-                return printed, error
-        raise TimeoutError(f"the kernel did not finish: {printed}")
-
-
 @pytest.fixture(scope="module")
 def kernel():
-    made = Kernel()
-    printed, error = made.run(setup)
-    assert not error, printed
-    yield made
-    made.client.stop_channels()
-    made.manager.shutdown_kernel(now=True)
+    with live_kernel(setup) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,14 @@
 import base64
 import io
 import json
-import queue
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from execnb.nbio import dict2nb
-from jupyter_client.manager import start_new_kernel
+from live_kernel import live_kernel
 from nbdev.clean import clean_nb
 from PIL import Image
 from torch import nn
@@ -37,43 +35,10 @@ explained = explain(net, test, layers=["1", "3"], targets=["predicted", "true"])
 """
 
 
-class Kernel:
-    "A live kernel: `run(code)` gives the messages that a front end sees until the kernel is idle again."
-    def __init__(self):
-        self.manager, self.client = start_new_kernel(kernel_name="python3", startup_timeout=180)
-
-    def until_idle(self, asked):
-        seen, deadline = [], time.monotonic() + 300
-        while time.monotonic() < deadline:
-            try:
-                message = self.client.get_iopub_msg(timeout=5)
-            except queue.Empty:
-                continue
-            if message["parent_header"].get("msg_id") != asked:
-                continue
-            assert message["msg_type"] != "error", "\n".join(message["content"]["traceback"])
-            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-                return seen
-            seen.append(message)
-        raise TimeoutError("the kernel did not finish")
-
-    def run(self, code):
-        return self.until_idle(self.client.execute(code))
-
-    def move(self, widget, **state):
-        "What a front end sends when a slider is moved."
-        message = self.client.session.msg("comm_msg", dict(comm_id=widget, data=dict(method="update", state=state, buffer_paths=[])))
-        self.client.shell_channel.send(message)
-        return self.until_idle(message["header"]["msg_id"])
-
-
 @pytest.fixture(scope="module")
 def kernel():
-    made = Kernel()
-    made.run(setup)
-    yield made
-    made.client.stop_channels()
-    made.manager.shutdown_kernel(now=True)
+    with live_kernel(setup) as made:
+        yield made
 
 
 def text(messages):
@@ -86,11 +51,11 @@ def pictures(messages, widget):
 
 
 def test_moved_sliders_send_another_picture(kernel):
-    shown = kernel.run("browser = explained.widget()\nbrowser")
+    shown = kernel.show("browser = explained.widget()\nbrowser")
     bundles = [m["content"]["data"] for m in shown if m["msg_type"] == "display_data"]
     assert "application/vnd.jupyter.widget-view+json" in bundles[0] and "image/png" in bundles[1]
     still = base64.b64decode(bundles[1]["image/png"])
-    ids = dict(part.split("=") for part in text(kernel.run(
+    ids = dict(part.split("=") for part in text(kernel.show(
         "print(*(f'{n}={c.comm.comm_id}' for n, c in browser.controls.items()), f'image={browser.picture.comm.comm_id}')")).split())
     assert pictures(shown, ids["image"])[-1] == still  # what remains is what was shown
     seen = [still]
@@ -102,22 +67,22 @@ def test_moved_sliders_send_another_picture(kernel):
     assert len(set(seen)) == 6
     sizes = {Image.open(io.BytesIO(png)).size for png in seen}
     assert all(width > 400 for width, _ in sizes)
-    assert text(kernel.run("print(browser)")) == "Browser(picture 4, layer 1, target 1, scale image, opacity 0.2)"
+    assert text(kernel.show("print(browser)")) == "Browser(picture 4, layer 1, target 1, scale image, opacity 0.2)"
 
 
 def test_a_network_is_asked(kernel):
-    kernel.run("asked = browse(net, test)\nasked")
+    kernel.show("asked = browse(net, test)\nasked")
     code = "print(asked.picture.comm.comm_id, *(asked.controls[n].comm.comm_id for n in ('method', 'target', 'against')))"
-    image, *menus = text(kernel.run(code)).split()
+    image, *menus = text(kernel.show(code)).split()
     seen = [png for menu in menus for png in pictures(kernel.move(menu, index=2), image)]
     assert len(set(seen)) == 3
-    assert text(kernel.run("print(asked.message.value)")) == ""
+    assert text(kernel.show("print(asked.message.value)")) == ""
 
 
 def test_what_is_saved_with_the_notebook(kernel):
     "After cleaning the picture is there, as large as it was."
     outputs = [dict(output_type="display_data", data=m["content"]["data"], metadata=m["content"]["metadata"])
-               for m in kernel.run("explained.widget()") if m["msg_type"] == "display_data"]
+               for m in kernel.show("explained.widget()") if m["msg_type"] == "display_data"]
     cell = dict(cell_type="code", id="a", execution_count=1, metadata={}, outputs=outputs, source="explained.widget()")
     notebook = dict2nb(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5))
     clean_nb(notebook)
