@@ -543,13 +543,14 @@ def plot_pairs(self: Comparison):
 def _pair_colour(difference, p):
     return (1.0, 1.0, 1.0) if p >= 0.05 else (0.62, 0.78, 0.95) if difference > 0 else (0.97, 0.7, 0.66)
 
-# %% ../nbs/12a_compare.ipynb #68ece39f
+# %% ../nbs/12a_compare.ipynb #cc8f4f59
 @patch
 def _parts_of_page(self: Comparison):
     "(title, HTML) of every part that has something to say."
     parts = [("Results", self.overview()._repr_html_())]
-    if any(row["runs"] > 1 for row in self.seeds()):
-        parts.append(("Seeds", self.seeds()._repr_html_()))
+    seeds = self.seeds()
+    if any(row["runs"] > 1 for row in seeds):
+        parts.append(("Seeds", seeds._repr_html_()))
     if len(self) > 1:
         parts.append(("What differs", _differences_html(self.differences())))
         parts.append(("Pairs, on the same test pictures", _pairs_html(self)))

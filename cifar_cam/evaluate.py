@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['wilson', 'Predictions', 'check_classes', 'evaluation_mode', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
 
-# %% ../nbs/08_evaluate.ipynb #c79ce6e5
+# %% ../nbs/08_evaluate.ipynb #267bf4ee
 import io
+import itertools
 import json
 import math
 import zipfile
@@ -544,7 +545,7 @@ def calibration(
                      accuracy=means(self.is_correct, b)) for b in range(bins) if (place == b).any())
     return Calibration(sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(self), rows)
 
-# %% ../nbs/08_evaluate.ipynb #0842d0af
+# %% ../nbs/08_evaluate.ipynb #82081d66
 @dataclass(frozen=True)
 class Comparison:
     "Two sets of answers on the same pictures; `difference` is second minus first accuracy, `p_value` is two-sided."
@@ -565,8 +566,14 @@ def compare(
     only_first = int((first.is_correct & ~second.is_correct).sum())
     only_second = int((second.is_correct & ~first.is_correct).sum())
     flips = only_first + only_second
-    tail = sum(math.comb(flips, k) for k in range(min(only_first, only_second) + 1))
-    return Comparison(only_first, only_second, len(first), second.accuracy - first.accuracy, min(1.0, 2 * tail / 2**flips))
+    return Comparison(only_first, only_second, len(first), second.accuracy - first.accuracy,
+                      _coin_p_value(flips, min(only_first, only_second)))
+
+
+def _coin_p_value(flips, rarer):
+    "How often a fair coin shows one of its sides at most `rarer` times in `flips`; exact, in whole numbers until the end."
+    ways = itertools.accumulate(range(rarer), lambda ways, k: ways * (flips - k) // (k + 1), initial=1)
+    return min(1.0, 2 * sum(ways) / 2**flips)
 
 # %% ../nbs/08_evaluate.ipynb #a434dca4
 @patch

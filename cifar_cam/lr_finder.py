@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['smooth', 'LRCurve', 'lr_find', 'RangeTest', 'range_test']
 
-# %% ../nbs/05_lr_finder.ipynb #6bd3dc07
+# %% ../nbs/05_lr_finder.ipynb #656fcd48
 import copy
+import itertools
 import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ def smooth(
     "The mean of an exponential average forwards and one backwards: smooth, without lag."
     return (_average(losses, beta) + _average(losses[::-1], beta)[::-1]) / 2
 
-# %% ../nbs/05_lr_finder.ipynb #c32d24df
+# %% ../nbs/05_lr_finder.ipynb #06441707
 @dataclass(frozen=True)
 class LRCurve:
     "A learning-rate sweep: rates, raw and smoothed losses, why it ended, and what each rule reads from it."
@@ -48,7 +49,7 @@ class LRCurve:
     stopped: str     # "diverged", "not finite", or "end" of the range
     guessing: float | None = None  # the cross-entropy of guessing, log(classes), where it is known
     repeats: tuple = ()    # further sweeps (`LRCurve`), over the data in other orders
-    confirmed: tuple = ()  # (rate, loss) of the short trainings that were asked for with `confirm`
+    confirmed: tuple = ()  # (rate, loss) of each short training, where `confirm` asked for them
 
     def to_dict(self) -> dict:
         "Curve and suggestions as plain data, ready for JSON."
@@ -178,18 +179,30 @@ def _peak(curve):
 def _two_digits(rate):
     return float(f"{rate:.2g}")
 
-# %% ../nbs/05_lr_finder.ipynb #2550d620
+# %% ../nbs/05_lr_finder.ipynb #24029ca5
 def _peaks(curve):
     "The peaks of a sweep and its repeats, without those that cannot carry one."
     return [peak for peak in map(_peak, (curve, *curve.repeats)) if peak]
+
+
+def _unlearned(curve):
+    "The loss of a network that has learned nothing."
+    return min(curve.smoothed[0], curve.guessing or math.inf)
+
+
+@patch(as_prop=True)
+def judged(self: LRCurve) -> np.ndarray:
+    "The losses of the short trainings, each averaged with its neighbours (1:2:1); a broken training counts as nothing learned."
+    losses = np.pad(np.minimum([loss for _, loss in self.confirmed], _unlearned(self)), 1, mode="edge")
+    return (losses[:-2] + 2 * losses[1:-1] + losses[2:]) / 4
 
 
 @patch(as_prop=True)
 def recommended(self: LRCurve):
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
     if self.confirmed:
-        rate, loss = min(self.confirmed, key=lambda row: row[1])
-        return rate if loss < 0.97 * min(self.smoothed[0], self.guessing or math.inf) else None
+        rates, losses = zip(*self.confirmed)
+        return rates[int(np.argmin(self.judged))] if min(losses) < 0.97 * _unlearned(self) else None
     peaks = _peaks(self)
     return _two_digits(np.median(peaks)) if 2 * len(peaks) > len(self.repeats) + 1 else None
 
@@ -217,24 +230,27 @@ def suggestions(self: LRCurve) -> dict:
     "Each rule's rate by name."
     return {rule: getattr(self, rule) for rule in ("minimum", "valley", "steep", "slide")}
 
-# %% ../nbs/05_lr_finder.ipynb #cbc18e95
-def _batches(loader, steps):
-    "`steps` batches, starting over when the loader ends."
+# %% ../nbs/05_lr_finder.ipynb #a4c32e6c
+def _batches(loader, steps, epoch=None):
+    "`steps` batches, starting over when the loader ends: in the same order, or with `epoch` in the orders of this epoch and the next ones."
     done = 0
-    while done < steps:
+    for number in itertools.count():
+        if epoch is not None and hasattr(loader, "set_epoch"):
+            loader.set_epoch(epoch + number)
+        before = done
         for batch in loader:
             yield batch
             done += 1
             if done == steps:
                 return
-        if not done:
-            raise ValueError("the loader gives no batches; lr_find needs at least one")
+        if done == before:
+            raise ValueError(f"the loader gave {done} batches and then no more; give one that is not empty and can be gone through again")
 
 
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
-# %% ../nbs/05_lr_finder.ipynb #abbc5586
+# %% ../nbs/05_lr_finder.ipynb #4629a7de
 def lr_find(
     model: torch.nn.Module,               # the network; it is copied, not trained
     loader,                               # batches (x, y) or (x, y, index)
@@ -247,7 +263,7 @@ def lr_find(
     stop_at: float = 4.0,                 # stop when the averaged loss is this many times the lowest
     autocast: torch.dtype | None = None,  # compute in this type, e.g. torch.bfloat16
     sweeps: int = 1,                      # how many, each over the data in another order; 3 give an interval
-    confirm: bool | int = False,          # also train at five to nine rates around and recommend the best; so many steps each, True: `steps`
+    confirm: bool | int = False,          # also train at up to fifteen rates around and recommend the best; so many steps each, True: `steps`
     valid=None,                           # batches on which these trainings are judged; None: on the training's next ones
 ) -> LRCurve:
     "Sweep the learning rate upwards; model, optimiser, loader and all random states are left exactly as they were."
@@ -258,7 +274,7 @@ def lr_find(
     model = getattr(model, "_orig_mod", model)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=lr_min, momentum=0.9)
     check_moves(optimizer, model)
-    trial = _Trial(model, optimizer, loader, loss or F.cross_entropy, autocast)
+    trial = _Trial(model, optimizer, loader, loss or F.cross_entropy, autocast, getattr(loader, "epoch", 0))
     with _untouched(loader):
         curves = [_sweep(trial, k, _rates(lr_min, lr_max, steps), beta, stop_at) for k in range(sweeps)]
         curve = replace(curves[0], repeats=tuple(curves[1:]))
@@ -276,7 +292,7 @@ def _untouched(loader):
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(*place)
 
-# %% ../nbs/05_lr_finder.ipynb #a09d633e
+# %% ../nbs/05_lr_finder.ipynb #b79ff868
 class _Trial(NamedTuple):
     "What sweeps and short trainings share."
     model: torch.nn.Module
@@ -284,15 +300,16 @@ class _Trial(NamedTuple):
     loader: object
     loss: object
     autocast: torch.dtype | None
+    epoch: int  # where the loader stands
 
-    def fresh(self, k, steps):
-        "Copies of network and optimiser, and `steps` batches in the k-th order."
+    def fresh(self, k, steps, anew=False):
+        "Copies of network and optimiser, and `steps` batches in the k-th order, with `anew` in another one in each pass."
         model, optimizer = copy.deepcopy((self.model, self.optimizer))
         if k:
             torch.manual_seed(k)
         if hasattr(self.loader, "set_epoch"):
-            self.loader.set_epoch(getattr(self.loader, "epoch", 0) + k)
-        return model.train(), optimizer, _batches(self.loader, steps)
+            self.loader.set_epoch(self.epoch + k)
+        return model.train(), optimizer, _batches(self.loader, steps, self.epoch + k if anew else None)
 
     def loss_of(self, model, batch):
         "Loss of a batch (scalar tensor) and the network's answers."
@@ -331,27 +348,28 @@ def _sweep(trial, k, rates, beta, stop_at):
     guessing = math.log(logits.shape[-1]) if trial.loss is F.cross_entropy and logits.shape[-1] > 1 else None
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
-# %% ../nbs/05_lr_finder.ipynb #5915bdc3
+# %% ../nbs/05_lr_finder.ipynb #f22eebe1
 def _confirm(trial, curve, steps, valid):
-    "Rows (rate, loss) of short trainings a factor of three apart, until the best has a worse one on either side, and of two between."
-    start, tried = curve.recommended or math.sqrt(curve.lrs[0] * curve.lrs[-1]), {}
+    "Rows (rate, loss) of short trainings: a factor of three apart until both ends are clearly worse than the best, then those between."
+    start, tried, low, high = curve.recommended or math.sqrt(curve.lrs[0] * curve.lrs[-1]), {}, 0, 0
     rate = lambda place: _two_digits(start * 3**place)
 
-    def loss_at(place):
+    def is_good(place):
         if place not in tried:
             tried[place] = _short_training(trial, rate(place), steps, valid)
-        return tried[place]
-    best, before = 0, None
-    while best != before and len(tried) < 9:
-        best, before = min((best - 1, best, best + 1), key=loss_at), best
-    for place in (best - 0.5, best + 0.5):
-        loss_at(place)
+        best = min(tried.values())
+        return tried[place] <= best + 0.1 * max(0, _unlearned(curve) - best)
+    while len(tried) < 8 and (is_good(low) or is_good(high)):
+        low, high = (low - 1, high) if is_good(low) else (low, high + 1)
+    good = [place for place in list(tried) if is_good(place)]
+    for place in np.arange(min(good) - 0.5, max(good) + 1, 0.5):
+        is_good(place)
     return tuple((rate(place), loss) for place, loss in sorted(tried.items()))
 
 
 def _short_training(trial, peak, steps, valid):
     "Mean loss after a one-cycle training of `steps` steps, on `valid` or a tenth more batches; infinite when it broke."
-    model, optimizer, batches = trial.fresh(0, steps if valid else steps + max(1, steps // 10))
+    model, optimizer, batches = trial.fresh(0, steps if valid else steps + max(1, steps // 10), anew=True)
     plan, ratios = one_cycle(peak, 1, steps, peak_epoch=0.25), rate_ratios(optimizer)
     for k, batch in zip(range(steps), batches):
         loss, _ = trial.loss_of(model, batch)
@@ -364,7 +382,7 @@ def _short_training(trial, peak, steps, valid):
         losses = [trial.loss_of(model, batch)[0].item() for batch in valid or batches]
     return float(np.mean(losses)) if np.isfinite(losses).all() else math.inf
 
-# %% ../nbs/05_lr_finder.ipynb #e76a9e6e
+# %% ../nbs/05_lr_finder.ipynb #a875955d
 @patch
 def plot(
     self: LRCurve,
@@ -387,8 +405,9 @@ def _repr_html_(self: LRCurve):
     rows += [["recommended", f"{self.recommended or self.reason}{span}"]]
     if not self.confirmed:
         return draw.html_table(rows, ["rule", "learning rate"])
-    tried = [[f"{rate:.2g}", f"{loss:.3f}"] for rate, loss in self.confirmed]
-    return draw.html_table(rows, ["rule", "learning rate"]) + draw.html_table(tried, ["tried rate", "loss after a short training"])
+    tried = [[f"{rate:.2g}", f"{loss:.3f}", f"{judged:.3f}"] for (rate, loss), judged in zip(self.confirmed, self.judged)]
+    return draw.html_table(rows, ["rule", "learning rate"]) + draw.html_table(
+        tried, ["tried rate", "loss after a short training", "with its neighbours"])
 
 # %% ../nbs/05_lr_finder.ipynb #6c2ae650
 @dataclass(frozen=True)
@@ -439,7 +458,7 @@ def _share_right(trial, model, batches, learn=None):
         right, count = right + (logits.argmax(1).cpu() == batch[1].cpu()).sum().item(), count + len(batch[1])
     return right / count if count else math.nan
 
-# %% ../nbs/05_lr_finder.ipynb #0c29e875
+# %% ../nbs/05_lr_finder.ipynb #b39ad21a
 def range_test(
     model: torch.nn.Module,  # the network; it is copied, not trained
     loader,                  # batches to train on, an epoch at each rate
@@ -456,12 +475,12 @@ def range_test(
         raise ValueError(f"need 0 < lr_min < lr_max and at least 2 epochs, got lr_min={lr_min}, lr_max={lr_max}, epochs={epochs}")
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=lr_min, momentum=0.9)
     check_moves(optimizer, model)
-    trial, rows, place = _Trial(model, optimizer, loader, loss or F.cross_entropy, autocast), [], getattr(loader, "epoch", 0)
+    trial, rows = _Trial(model, optimizer, loader, loss or F.cross_entropy, autocast, getattr(loader, "epoch", 0)), []
     with _untouched(loader):
         copied, mover, _ = trial.fresh(0, 1)
         for k, rate in enumerate(np.linspace(lr_min, lr_max, epochs).tolist()):
             if hasattr(loader, "set_epoch"):
-                loader.set_epoch(place + k)
+                loader.set_epoch(trial.epoch + k)
             learned = _share_right(trial, copied.train(), loader, lambda loss: _step(mover, loss, rate, rate_ratios(optimizer)))
             if math.isnan(learned):
                 break
