@@ -22,7 +22,7 @@ def _own_options(argv):
     parser.add_argument("--sync-batch-norm", action="store_true")
     return parser.parse_known_args(argv)
 
-
+# %% ../nbs/14a_main.ipynb #ee49df4f
 def start(
     argv: list | None = None,  # words after the module's name; None: those of the process
 ) -> int:                      # see `cli.main`

@@ -95,7 +95,7 @@ def _at_hand(name):
     "Whether a data set can be read without downloading it."
     return name == "shapes" or any(path.exists() for path in (Path(name), cache_dir()/f"{name}.npz", cache_dir()/name))
 
-
+# %% ../nbs/13a_app.ipynb #2abfcad7
 def _labelled(subject):
     "The labelled pictures of a subject; raises ValueError saying what to give where there are none."
     data, folder = subject.data, subject.folder
@@ -112,7 +112,7 @@ def _labelled(subject):
                          f"({', '.join(subject.classes[:12])}); give the data it was trained on")
     return images
 
-
+# %% ../nbs/13a_app.ipynb #d3fce357
 def _size_of(subject):
     return known_size(subject.model, (subject.known or {}).get("size"))
 
@@ -153,7 +153,7 @@ _modes = (("the likeliest classes", "likeliest"), ("predicted and true", "truth"
 class _HalfAsked(ValueError):
     "A question that lacks something yet."
 
-
+# %% ../nbs/13a_app.ipynb #e14a33e5
 def _targets(mode, count, named, one, other, labelled):
     "Targets as `explain_images` takes them; raises ValueError for half a question."
     if mode == "likeliest":
@@ -222,7 +222,7 @@ def _tiles(found, labels, opacity, scale):
 # %% ../nbs/13a_app.ipynb #e898f05d
 _drawing = threading.Lock()  # pyplot keeps its figures in one place for all threads
 
-
+# %% ../nbs/13a_app.ipynb #7c6900d9
 def _figure(found, tiles, note):
     "All tiles as one PNG file: a row for each picture and layer."
     maps, layers = len(found.explanation.target_names), found.explanation.layers
@@ -281,7 +281,7 @@ def _path_of(payload):
 _orders = (("surest first", "confidence"), ("largest loss first", "loss"), ("narrowest first", "margin"),
            ("in the set's order", "index"))
 
-
+# %% ../nbs/13a_app.ipynb #f8595a4f
 def _source_column(gr, page, examples):
     "What is asked about: a picture of one's own, an example, or a mistake."
     gallery = dict(allow_preview=False, format="png", height="auto", buttons=[], interactive=False)
@@ -343,7 +343,7 @@ def _question_column(gr, page, subjects):
 # %% ../nbs/13a_app.ipynb #5cc0246f
 _problems = (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError)
 
-
+# %% ../nbs/13a_app.ipynb #c2840d31
 class _Desk:
     "What the page does; holds nothing of a single user."
     def __init__(self, gr, subjects, examples):

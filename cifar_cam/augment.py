@@ -58,7 +58,7 @@ class Op:
 # %% ../nbs/02_augment.ipynb #a826c0b5
 ops = {}
 
-
+# %% ../nbs/02_augment.ipynb #beddb5e0
 def _op(function):
     "Register `function` as an operation: it checks its arguments and returns nothing; its bound arguments become the Op."
     name, signature = function.__name__, inspect.signature(function)
@@ -90,13 +90,13 @@ def _check_kinds(op, parameters, values):
         if not fits(value):
             raise ValueError(f"{op}: {setting}={value!r} is of the wrong kind; give {words}")
 
-
+# %% ../nbs/02_augment.ipynb #3181c46d
 def _numbers(value):
     "One number or several as a list; None when there is anything else in it."
     values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
     return values if all(_kinds[float][1](v) for v in values) else None
 
-
+# %% ../nbs/02_augment.ipynb #0e832383
 def _refuse(condition, op, problem, fix):
     if condition:
         raise ValueError(f"{op}: {problem}; {fix}")
@@ -105,7 +105,7 @@ def _refuse(condition, op, problem, fix):
 def _check_p(op, p):
     _refuse(not 0 < p <= 1, op, f"p={p} " + ("never happens" if p == 0 else "is not a probability"), "use 0 < p <= 1 or leave the operation out")
 
-
+# %% ../nbs/02_augment.ipynb #8a800ed7
 def _check_fill(op, fill, after_norm=False):
     "A fill is 'mean', a number or three numbers, on the scale 0..255, or after normalisation in its units."
     if isinstance(fill, str) and fill == "mean":
@@ -130,7 +130,7 @@ def _check_border(op, border, fill=0):
     _refuse(border != "constant" and fill != 0, op, f"fill={fill!r} has no effect beside border={border!r}",
             "leave fill out, or use border='constant'")
 
-
+# %% ../nbs/02_augment.ipynb #d3b31a63
 @_op
 def pad_crop(
     pad: int = 4,            # pixels added on each side
@@ -158,7 +158,7 @@ def rotate(
     _check_border("rotate", border, fill)
     _check_p("rotate", p)
 
-
+# %% ../nbs/02_augment.ipynb #558b257e
 @_op
 def crop_resize(
     size: int = 24,   # side of the square cut out, in pixels
@@ -176,7 +176,7 @@ def hflip(
     "Mirror left and right."
     _check_p("hflip", p)
 
-
+# %% ../nbs/02_augment.ipynb #9d5472f3
 @_op
 def vflip(
     p: float = 0.5,  # share of pictures
@@ -184,7 +184,7 @@ def vflip(
     "Mirror top and bottom."
     _check_p("vflip", p)
 
-
+# %% ../nbs/02_augment.ipynb #1bc67277
 @_op
 def flip_any(
     p: float = 0.5,  # share of pictures
@@ -207,7 +207,7 @@ def _check_range(op, name, value):
     _refuse(not whole or not 1 <= values[0] <= values[-1], op, f"{name}={value!r} is no size",
             "give a whole number of at least 1 pixel, or (smallest, largest)")
 
-
+# %% ../nbs/02_augment.ipynb #1e203c68
 @_op
 def cutout(
     size=8,                    # side of the square in pixels, or (smallest, largest) for a rectangle
@@ -253,7 +253,7 @@ def elastic(
     _check_border("elastic", border)
     _check_p("elastic", p)
 
-
+# %% ../nbs/02_augment.ipynb #593dec0a
 @_op
 def colour_jitter(
     brightness: float = 0.1,  # largest relative change
@@ -298,14 +298,14 @@ class Policy(tuple):
         "The same as a list of dictionaries, ready for JSON."
         return [o.to_dict() for o in self]
 
-
+# %% ../nbs/02_augment.ipynb #7b85c524
 def is_after_norm(
     operation: Op,
 ) -> bool:
     "Whether an operation is applied after normalisation."
     return bool(dict(operation.settings).get("after_norm"))
 
-
+# %% ../nbs/02_augment.ipynb #4fc2c2e5
 def _check_mirrors(names):
     "Another mirroring left and right would undo what alternating_flip promises."
     others = [name for name in names if name in ("hflip", "flip_any")]
@@ -324,10 +324,10 @@ def policy(
                         "write its steps in a list, in their order")
     return Policy(*(entry if isinstance(entry, Op) else _read_op(dict(entry)) for entry in entries))
 
-
+# %% ../nbs/02_augment.ipynb #c5fc4916
 _as_policy = policy  # under this name for places where `policy` is an argument
 
-
+# %% ../nbs/02_augment.ipynb #f5e47678
 def _read_op(entry):
     name = entry.pop("op", None)
     if not isinstance(name, str) or name not in ops:
@@ -410,7 +410,7 @@ def fill_colour(
     fill = (fill,) * 3 if np.isscalar(fill) else tuple(fill)
     return tuple(float(v) for v in fill) if after else tuple(int(round(v)) for v in fill)
 
-
+# %% ../nbs/02_augment.ipynb #2cd7f7b2
 def _cutout(o, norm, shape):
     low, high = o["size"] if isinstance(o["size"], tuple) else (o["size"], o["size"])
     _refuse(high > min(shape), "cutout", f"size={high} is larger than the picture ({shape[0]}×{shape[1]})", "make it smaller")
@@ -419,7 +419,7 @@ def _cutout(o, norm, shape):
     return transform("CoarseDropout", num_holes_range=(o["holes"],) * 2, hole_height_range=(low, high), hole_width_range=(low, high),
                      fill=fill_colour(o, norm), p=o["p"])
 
-
+# %% ../nbs/02_augment.ipynb #b9ea9615
 def _pad_crop(o, norm, shape):
     padded = transform("PadIfNeeded", min_height=shape[0] + 2 * o["pad"], min_width=shape[1] + 2 * o["pad"],
                        border_mode=borders[o["border"]], fill=fill_colour(o, norm), p=1.0)
@@ -439,12 +439,12 @@ def _crop_resize(o, norm, shape):
     return A.Sequential([transform("RandomCrop", height=o["size"], width=o["size"], p=1.0),
                          transform("Resize", height=shape[0], width=shape[1], p=1.0)], p=o["p"])
 
-
+# %% ../nbs/02_augment.ipynb #474187a2
 def _flip_any(o, norm, shape):
     both = A.Sequential([transform("HorizontalFlip", p=1.0), transform("VerticalFlip", p=1.0)], p=1.0)
     return A.OneOf([transform("HorizontalFlip", p=1.0), transform("VerticalFlip", p=1.0), both], p=o["p"])
 
-
+# %% ../nbs/02_augment.ipynb #b8d8d9f2
 _builders = {
     "pad_crop": _pad_crop, "crop_resize": _crop_resize, "flip_any": _flip_any, "cutout": _cutout,
     "hflip": lambda o, norm, shape: transform("HorizontalFlip", p=o["p"]),
@@ -477,7 +477,7 @@ def normalise(
     mean, std = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (norm.mean, norm.std))
     return (torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).contiguous().float() / 255 - mean) / std
 
-
+# %% ../nbs/02_augment.ipynb #3538b5f9
 class Pipeline:
     "A policy made ready for pictures of one size; `pipeline(pictures, positions, seed, epoch)` gives a normalised batch."
     def __init__(
@@ -505,7 +505,7 @@ def pictures(self: Pipeline, images, positions, seed: int, epoch: int) -> np.nda
         out[k] = self.before(image=images[k])["image"]
     return out
 
-
+# %% ../nbs/02_augment.ipynb #3df006be
 @patch
 def __call__(
     self: Pipeline,
@@ -535,7 +535,7 @@ def set_seed(
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
-
+# %% ../nbs/02_augment.ipynb #65950b8a
 def random_states() -> dict:
     "The states of Python's, NumPy's and PyTorch's generators (CUDA's only when it is in use)."
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
@@ -572,7 +572,7 @@ def show(
     titles = [name if names.count(name) == 1 else f"{name} {names[:k + 1].count(name)}" for k, name in enumerate(names)]
     return draw.image_table([list(row) for row in zip(*columns)], column_titles=["original", *titles, "all"], tile=0.9)
 
-
+# %% ../nbs/02_augment.ipynb #2a37a2a6
 def _augmented(a_policy, norm, shape, sample, positions, seed):
     "Pictures after `a_policy`, as floats 0..1, operations after normalisation included."
     return draw.denormalise(Pipeline(a_policy, norm, shape)(sample, positions, seed, 0), norm.mean, norm.std)
@@ -644,7 +644,7 @@ def set_epoch(
     self.epoch, self.start = epoch, start
     return self
 
-
+# %% ../nbs/02_augment.ipynb #76515bbe
 @patch
 def positions(
     self: Loader,
@@ -709,7 +709,7 @@ def _serve(there, here, loader):
     except OSError:
         pass
 
-
+# %% ../nbs/02_augment.ipynb #fb9357a6
 def _answer(there, loader, epoch, number):
     "Send one batch, or the reason why there is none."
     try:
@@ -733,7 +733,7 @@ def _receive(end, buffer):
         view = view[count:]
     return buffer
 
-
+# %% ../nbs/02_augment.ipynb #a32f491d
 class _WorkerLost(Exception):
     "A loader process that died, hangs or cannot make its batch; the text says which."
 
@@ -792,7 +792,7 @@ def batches(self: _Workers, epoch, numbers, ahead=2):
             asked += 1
         yield self._talk(k % count, _read_batch)
 
-
+# %% ../nbs/02_augment.ipynb #6b3a9ad2
 @patch
 def _talk(self: _Workers, k, action):
     "Do `action` with the socket of process `k`; raises _WorkerLost saying what became of the process."
@@ -806,7 +806,7 @@ def _talk(self: _Workers, k, action):
         end = "hung up" if code is None else f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise _WorkerLost(f"{self.processes[k].name} {end}") from None
 
-
+# %% ../nbs/02_augment.ipynb #ef8a3d87
 def _read_batch(end):
     length, = struct.unpack("<q", _receive(end, bytearray(8)))
     words = json.loads(_receive(end, bytearray(length)))
@@ -820,7 +820,7 @@ def _read_batch(end):
 def __iter__(self: Loader):
     return self._walk(self.epoch, self.start)
 
-
+# %% ../nbs/02_augment.ipynb #9bc767be
 @patch
 def _walk(self: Loader, epoch, done):
     "The batches of an epoch from number `done` on."
@@ -835,7 +835,7 @@ def _walk(self: Loader, epoch, done):
     for number in range(done, len(self)):
         yield self.batch(epoch, number)
 
-
+# %% ../nbs/02_augment.ipynb #48394204
 @patch
 def _from_processes(self: Loader, epoch, numbers):
     "Batches made by processes; they are kept for the next epoch if that is wanted and this one came to its end."
@@ -857,7 +857,7 @@ def close(self: Loader):
         self._kept.close()
     self._kept = None
 
-
+# %% ../nbs/02_augment.ipynb #64d193b1
 @patch
 def __getstate__(self: Loader):
     return {**self.__dict__, "_kept": None, "_order": (None, None)}  # what a process of another kind of start needs

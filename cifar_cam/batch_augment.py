@@ -38,7 +38,7 @@ def _keys(seed, epoch, streams):
     key = _mix(torch.tensor((seed + 2**63) % 2**64 - 2**63)) + torch.tensor(epoch) * _step
     return _mix(_mix(key) + streams * _step)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #be9a976c
 def _numbers(keys, positions):
     "Floats (*keys.shape, N), multiples of 2**-24."
     bits = _mix(keys[..., None] + positions * _step)
@@ -68,7 +68,7 @@ class Draws:
         keys = _kept_keys(self.seed, self.epoch if epoch is None else epoch, (self.step << 32) + first, count, self.positions.device)
         return _numbers(keys, self.positions)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #e10f2f1b
 @lru_cache(maxsize=64)
 def _kept_keys(seed, epoch, first, count, device):
     return _keys(seed, epoch, torch.arange(first, first + count)).to(device)
@@ -88,7 +88,7 @@ class Move(NamedTuple):
     columns: torch.Tensor      # int64 (N, W); -1: from outside
     fill: tuple | None = None  # the colour outside; None: nothing comes from there
 
-
+# %% ../nbs/02a_batch_augment.ipynb #103c5811
 @patch
 def then(self: Move, other: Move) -> Move:
     "This move and then the other, which must have no outside, as one."
@@ -114,13 +114,13 @@ def _rectangle(rows, columns):
     rows, columns = (wanted.to(torch.uint8) * 255 for wanted in (rows, columns))
     return rows[:, :, None] & columns.repeat_interleave(3, 1)[:, None]
 
-
+# %% ../nbs/02a_batch_augment.ipynb #d028da77
 @lru_cache(maxsize=64)
 def _line_of(colour, width, dtype, device):
     "A row of pixels of one colour, (3W,); kept, because sending it to a device would make the host wait."
     return torch.tensor(colour, dtype=dtype, device=device).repeat(width)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #8dfbad3c
 def _paint(pictures, mask, fill):
     "The pictures (N, H, W, 3), bytes or floats, with `fill` where the mask is 255."
     flat, colour = pictures.reshape(mask.shape), _line_of(fill, pictures.shape[2], pictures.dtype, pictures.device)
@@ -152,7 +152,7 @@ def shifted(
     windows = (_inside(torch.arange(-pad, size + pad, device=starts.device), size, border).unfold(0, size, 1) for size in shape)
     return Move(*(some[start] for some, start in zip(windows, starts)), fill if border == "constant" else None)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #4fc1881d
 def mirrored(
     upside_down,   # bool tensor (N,), or False for all
     sideways,      # bool tensor (N,), or False for all
@@ -171,14 +171,14 @@ def _mover(function):
     _movers[function.__name__[1:]] = function
     return function
 
-
+# %% ../nbs/02a_batch_augment.ipynb #d1870f44
 @_mover
 def _pad_crop(o, draws, shape, norm):
     u = draws(3)
     starts = torch.where(u[0] < o["p"], whole(u[1:], 2 * o["pad"] + 1), o["pad"])
     return shifted(starts, o["pad"], shape, o["border"], fill_colour(o, norm))
 
-
+# %% ../nbs/02a_batch_augment.ipynb #0b74ccbe
 @_mover
 def _hflip(o, draws, shape, norm):
     return mirrored(False, draws(1)[0] < o["p"], shape)
@@ -195,7 +195,7 @@ def _flip_any(o, draws, shape, norm):
     kind = torch.where(happens < o["p"], whole(kind, 3), -1)
     return mirrored(kind >= 1, (kind == 0) | (kind == 2), shape)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #390dc0bc
 @_mover
 def _alternating_flip(o, draws, shape, norm):
     toss, part = draws(2, epoch=0)  # the same in all epochs
@@ -221,7 +221,7 @@ def _changer(function):
     _changers[function.__name__[1:]] = function
     return function
 
-
+# %% ../nbs/02a_batch_augment.ipynb #132730cc
 @_changer
 def _cutout(pictures, o, draws, shape, norm):
     low, high = o["size"] if isinstance(o["size"], tuple) else (o["size"], o["size"])
@@ -271,7 +271,7 @@ def _is_coarse():
     edge = np.array([[0, 255]], np.uint8)
     return cv2.remap(edge, np.full((1, 1), 0.01, np.float32), np.zeros((1, 1), np.float32), cv2.INTER_LINEAR)[0, 0] == 0
 
-
+# %% ../nbs/02a_batch_augment.ipynb #590c4cc7
 def _places(along_columns, along_rows):
     "The sum of two parts of a coordinate, as OpenCV adds them up: in 1/1024, then cut to 1/32, if it is a coarse one."
     if not _is_coarse():
@@ -316,7 +316,7 @@ def _smoothing(size, sigma, device):
     matrix = torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, at, (weights / weights.sum()).expand(size, -1))
     return matrix.float().to(device)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #6c85a377
 def bend(
     pictures: torch.Tensor,      # uint8 (N, H, W, 3)
     noise: torch.Tensor,         # float32 (N, 2, H, W), normally distributed: to the right, down
@@ -338,7 +338,7 @@ def _can_look(device):
     "Whether a value on the device can be asked for without waiting."
     return device.type == "cpu"
 
-
+# %% ../nbs/02a_batch_augment.ipynb #f58b4aac
 def _sometimes(function):
     "Register a changer that is done to a share `p` of the pictures."
     def change(pictures, o, draws, shape, norm):
@@ -362,7 +362,7 @@ def _crop_resize(pictures, o, draws, shape, norm):
     top, left = (whole(u, size - o["size"] + 1) for u, size in zip(draws(2, first=1), shape))
     return zoom(pictures, top, left, o["size"])
 
-
+# %% ../nbs/02a_batch_augment.ipynb #fe856cb5
 @_sometimes
 def _elastic(pictures, o, draws, shape, norm):
     return bend(pictures, _normal(draws, 2 * math.prod(shape)).view(-1, 2, *shape), o["alpha"], o["sigma"], o["border"])
@@ -397,7 +397,7 @@ def _turn_hue(x, turns):
     angle = ((angle * (30 * 4096 / spread.clamp(min=1)).round() + 2048) / 4096).floor() % 180
     return _from_hue(((angle + 180 * turns.view(-1, 1, 1)) % 180).floor(), saturation, value)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #b5605239
 def _from_hue(angle, saturation, value):
     "Colours (3, N, H, W) from hue 0..179, saturation and value 0..255, as OpenCV computes them: cut, not rounded."
     at = angle * (6 / 180)
@@ -421,7 +421,7 @@ def tint(
         x = torch.where((kind == 3).view(-1, 1, 1), _turn_hue(x, factors[3]), changed) if len(factors) == 4 else changed
     return x.to(torch.uint8).permute(1, 2, 3, 0)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #70c7bdff
 @_sometimes
 def _colour_jitter(pictures, o, draws, shape, norm):
     changes = [(max(0, 1 - o[name]), 1 + o[name]) for name in ("brightness", "contrast", "saturation")]
@@ -473,7 +473,7 @@ def _on_device(self: BatchPipeline, values):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     return values.to(self.device, non_blocking=True)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #b65be650
 @patch
 def pictures(self: BatchPipeline, images, positions, seed: int, epoch: int) -> torch.Tensor:
     "The augmented pictures as bytes (N, H, W, 3), before normalisation."
@@ -501,7 +501,7 @@ def __call__(
 # %% ../nbs/02a_batch_augment.ipynb #c5c693d7
 resident_share = 0.5  # of a device's free memory, that a set may take at most
 
-
+# %% ../nbs/02a_batch_augment.ipynb #03121461
 def fits(
     images: Images,  # the set
     device,          # a torch device or its name
@@ -548,7 +548,7 @@ def batch(
     y = torch.from_numpy(self.images.labels[positions.numpy()])
     return Batch(x, y.to(self.device, non_blocking=True), positions)
 
-
+# %% ../nbs/02a_batch_augment.ipynb #6cf7546c
 @patch
 def _pictures(self: BatchLoader, positions):
     "The pictures as they are: from the device if they are kept there, else from the host."
@@ -561,7 +561,7 @@ def _pictures(self: BatchLoader, positions):
 # %% ../nbs/02a_batch_augment.ipynb #89a2849f
 kinds = ("auto", "albumentations", "tensor")
 
-
+# %% ../nbs/02a_batch_augment.ipynb #28ddb876
 def make_loader(
     images: Images,           # the set
     policy=None,              # `Policy` or list for `policy`; None: normalise only

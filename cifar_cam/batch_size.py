@@ -47,7 +47,7 @@ def _trial(learner, size, shape):
     return Learner(model, [batch], None, learner.loss, optimizer, device=str(learner.device), precision=learner.precision, l1=learner.l1,
                    progress=False, team=Alone())
 
-
+# %% ../nbs/07a_batch_size.ipynb #87e83de0
 def _speed(trial, size, steps):
     "Pictures a second over `steps` training steps, after one to warm up, and the peak of device memory; None when it was full."
     if on_gpu := trial.device.type == "cuda":

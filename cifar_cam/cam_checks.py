@@ -37,14 +37,14 @@ def method_name(
     "What to call the method in tables and figures; raises ValueError for an unknown name."
     return getattr(method, "__name__", type(method).__name__) if callable(method) else cam_method(method)[0]
 
-
+# %% ../nbs/10_cam_checks.ipynb #38d21e6f
 def has_layers(
     method,  # a name out of `methods()`, or a function of (model, x, targets)
 ) -> bool:
     "Whether the method looks at a layer; functions and methods on the input do not."
     return not callable(method) and method_name(method) not in input_methods
 
-
+# %% ../nbs/10_cam_checks.ipynb #0928e5b6
 def _named(name):
     "Decorator: give a function a name for tables."
     def rename(function):
@@ -110,7 +110,7 @@ def centre_map(
         return torch.exp(-(down**2 + across.T**2) / 2).expand(len(x), -1, -1)
     return centred
 
-
+# %% ../nbs/10_cam_checks.ipynb #eb15f6b1
 def baselines(
     seed: int = 0,  # decides the random numbers
 ) -> list:          # functions of (model, x, targets)
@@ -130,7 +130,7 @@ def _on_masks(maps, masks):
                          "leave those images out")
     return enlarged(maps, masks.shape[1:]).flatten(1).double(), masks.flatten(1).double()
 
-
+# %% ../nbs/10_cam_checks.ipynb #5bc31372
 def pointing_game(
     maps: torch.Tensor,  # (N,h,w)
     masks,               # bool (N,H,W): where the object is
@@ -154,7 +154,7 @@ def mask_overlap(
     common = ((above + share * tied) * inside).sum(1)
     return (common / (2 * area[:, 0] - common)).numpy()
 
-
+# %% ../nbs/10_cam_checks.ipynb #92a3973d
 def energy_inside(
     maps: torch.Tensor,  # (N,h,w)
     masks,               # bool (N,H,W): where the object is
@@ -255,7 +255,7 @@ def replaced(
         return torch.full_like(x, replacement)
     raise ValueError(f"unknown replacement {replacement!r}; choose mean, blur, or a number in normalised units")
 
-
+# %% ../nbs/10_cam_checks.ipynb #c15c0e0a
 def _blurred(x):
     "Gaussian blur along the last axis, σ = 1/8 of its length, edges continued."
     n = x.shape[-1]
@@ -314,7 +314,7 @@ def _walk(name, model, x, other, targets, maps, steps, seed, batch_size):
               for f in fractions]
     return Curve(name, fractions, torch.stack(values, 1).numpy())
 
-
+# %% ../nbs/10_cam_checks.ipynb #889007de
 def deletion(
     model: nn.Module,        # maps (N,C,H,W) to logits
     x: torch.Tensor,         # normalised float batch (N,C,H,W)
@@ -357,7 +357,7 @@ def _neighbour_sum(values):
 def _dot(a, b):
     return (a * b).sum((2, 3), keepdim=True)
 
-
+# %% ../nbs/10_cam_checks.ipynb #d57ee829
 def _solve(operator, right_side, start, tolerance, most):
     "Conjugate gradients for each image and channel; stops when every residual is below `tolerance` × right side."
     solution, residual = start, right_side - operator(start)
@@ -428,7 +428,7 @@ def displayed(
     strongest = maps.amax((1, 2), keepdim=True)
     return maps / torch.where(strongest > 0, strongest, 1)
 
-
+# %% ../nbs/10_cam_checks.ipynb #d68ed9a9
 def drop_increase(
     model: nn.Module,        # maps (N,C,H,W) to logits
     x: torch.Tensor,         # normalised float batch (N,C,H,W)
@@ -455,7 +455,7 @@ def ranks_of(
     behind_last = torch.searchsorted(in_order, values, right=True)
     return (first + behind_last - 1).double() / 2
 
-
+# %% ../nbs/10_cam_checks.ipynb #17e64ef0
 def rank_correlation(
     a: torch.Tensor,  # maps (N,h,w)
     b: torch.Tensor,  # maps (N,h,w) of the same images
@@ -498,7 +498,7 @@ def _copy_of(model):
         raise ValueError(f"the model cannot be copied ({error}), and the sanity check changes weights only on a copy; "
                          "detach tensors that the model keeps from earlier passes") from error
 
-
+# %% ../nbs/10_cam_checks.ipynb #e89d3a80
 def _called_layers(model, x):
     "Names of the modules that hold weights of their own, in the order of their last call."
     twin, called = _copy_of(model), {}
@@ -539,7 +539,7 @@ def _draw_anew(module):
         for weights in module.parameters(recurse=False):
             weights.normal_(float(weights.mean()), float(weights.std(correction=0)))
 
-
+# %% ../nbs/10_cam_checks.ipynb #2e67b0e0
 def randomised(
     model: nn.Module,           # stays as it is
     x: torch.Tensor,            # normalised float batch; one image decides the order of layers
@@ -616,7 +616,7 @@ def _case(model, images, labels, target, layers, normalisation, masks, batch_siz
     masks = _first(masks, getattr(images, "masks", None))
     return _Case(x, known.targets[:, 0], known.layers, known.pictures, masks, known.classes)
 
-
+# %% ../nbs/10_cam_checks.ipynb #7378b1a7
 def _first(*values):
     return next((value for value in values if value is not None), None)
 
@@ -723,7 +723,7 @@ def _repr_html_(self: SanityCheck):
     picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
     return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
 
-
+# %% ../nbs/10_cam_checks.ipynb #45a81a4f
 @patch
 def rows(self: SanityCheck) -> Rows:
     "For each group of layers: what is left of the maps, mean over images and draws with its interval."
@@ -795,7 +795,7 @@ def plot(
     ax.set_yticks(range(count), self.names, fontsize=8)
     return ax
 
-
+# %% ../nbs/10_cam_checks.ipynb #1af87733
 @patch
 def _repr_html_(self: Agreement):
     text = draw.html.escape(repr(self))
@@ -832,7 +832,7 @@ class Score:
     misleads: str         # when not to believe it
     decides: bool = True  # whether it counts for the order
 
-
+# %% ../nbs/10_cam_checks.ipynb #610cec1f
 scores = {
     "pointing": Score("high", "strongest place lies on the object", "a reason outside the object is punished"),
     "overlap": Score("high", "strongest pixels, as many as the mask has, against the mask (IoU)",
@@ -908,7 +908,7 @@ class Leaderboard:
 def _signed(score, values):
     return np.asarray(values) * (1 if scores[score].better == "high" else -1)
 
-
+# %% ../nbs/10_cam_checks.ipynb #3bc67f63
 @patch
 def mean_rank(self: Leaderboard, method) -> float:
     "The method's rank, 1 for the best, averaged over the deciding scores; equal scores share their mean rank."
@@ -919,7 +919,7 @@ def mean_rank(self: Leaderboard, method) -> float:
         return 1 + (all > mine).sum() + ((all == mine).sum() - 1) / 2
     return float(np.mean([rank(score) for score in deciding]))
 
-
+# %% ../nbs/10_cam_checks.ipynb #c4894817
 @patch(as_prop=True)
 def order(self: Leaderboard) -> list:
     "Method names, best mean rank first."
@@ -951,7 +951,7 @@ def rows(self: Leaderboard) -> Rows:
         table.append(row)
     return Rows(table)
 
-
+# %% ../nbs/10_cam_checks.ipynb #bba7c4ed
 @patch
 def to_dict(self: Leaderboard) -> dict:
     "Rows, meaning of the columns, settings and notes as plain data, ready for JSON."
@@ -976,7 +976,7 @@ def _table(self: Leaderboard, strong):
             cells[-1].append(strong(text) if asked and self.beats_baselines(row["method"], score) else text)
     return header, cells
 
-
+# %% ../nbs/10_cam_checks.ipynb #0adc0daf
 def _score_text(score, row):
     if row[score] is None:
         return "–"
@@ -998,7 +998,7 @@ def _caption(self: Leaderboard):
             f"({', '.join(self.ignored)}). Order by mean rank in "
             f"{', '.join(name for name in self.columns if scores[name].decides)}.")
 
-
+# %% ../nbs/10_cam_checks.ipynb #8674a51b
 @patch
 def _repr_html_(self: Leaderboard):
     header, cells = self._table(lambda text: f"<b>{text}</b>")
@@ -1018,7 +1018,7 @@ def to_markdown(self: Leaderboard) -> str:
     meaning = "\n".join(f"- **{name}**: {self._meaning(name)}" for name in self.columns)
     return "\n\n".join([table, self._caption(), meaning, *self.notes]) + "\n"
 
-
+# %% ../nbs/10_cam_checks.ipynb #f99aacf1
 @patch
 def plot(self: Leaderboard):  # matplotlib Figure
     "Every score with its interval, methods in order, baselines grey."
@@ -1085,7 +1085,7 @@ def _usable(model, case, chosen):
             notes.append(f"{method} was left out: {error}")
     return usable, notes
 
-
+# %% ../nbs/10_cam_checks.ipynb #2ffa44fd
 def _add_sanity(model, case, rows, values, count, seed, batch_size):
     "Add what is left of each method's maps, (images,), to `values`."
     few = _Case(case.x[:count], case.targets[:count], case.layers, None, None, case.classes)

@@ -123,7 +123,7 @@ def plot(
     note = f"{self.method} at {self.layer}; each picture's map scaled to 1 before the mean; one colour scale for all"
     return draw.image_table(cells, names, cell_titles=titles, tile=tile, note=note)
 
-
+# %% ../nbs/09a_cam_gallery.ipynb #b44d783a
 def _heat(map, limit):
     return lambda ax: draw.show_heat(map, ax, map.shape, limit)
 
@@ -181,7 +181,7 @@ def plot(
     note = f"{last.method} at {last.layers[0]}, target {last.target_names[0]}; each map has its own colour scale"
     return draw.image_table(cells, column_titles=heads, cell_titles=titles, title_colors=colors, tile=tile, note=note)
 
-
+# %% ../nbs/09a_cam_gallery.ipynb #9173d90c
 def _answer(why, i):
     k = int(why.predicted[i])
     return f"{why.classes[k]} {float(why.probabilities[i, k]):.2f}"
@@ -234,7 +234,7 @@ def plot_augmented(
     return draw.image_table(cells, names, ["clean"] + [f"copy {k + 1}" for k in range(copies)], tile=tile,
                             cell_titles=titles, note=note)
 
-
+# %% ../nbs/09a_cam_gallery.ipynb #2b2e1577
 def _explained(model, images, policy, seed, epoch, target, options):
     "The explanation of a set as the loader serves it in this epoch."
     loader = Loader(images, policy, model.normalisation, batch_size=len(images), seed=seed).set_epoch(epoch)

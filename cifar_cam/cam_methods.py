@@ -78,7 +78,7 @@ def _divide(numerator, denominator):
     "The quotient, and zero where the denominator is zero."
     return torch.where(denominator == 0, 0, numerator / torch.where(denominator == 0, 1, denominator))
 
-
+# %% ../nbs/08b_cam_methods.ipynb #3f8e9291
 def xgradcam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
@@ -148,7 +148,7 @@ class Maps(NamedTuple):
     logits: torch.Tensor  # (image, class)
     colours: dict = {}    # layer -> the same for each colour (image, target, 3, height, width), where a method has it
 
-
+# %% ../nbs/08b_cam_methods.ipynb #e2ceb85e
 def _sum(formula, *tensors):
     "A sum of products as torch.einsum writes it, in full precision where the model itself runs under autocast."
     with torch.autocast(tensors[0].device.type, enabled=False):
@@ -273,7 +273,7 @@ def _strongest(colours):
     "The colour with the largest size at each pixel, with its sign: (..., 3, height, width) -> (..., height, width)."
     return colours.gather(-3, colours.abs().argmax(-3, keepdim=True)).squeeze(-3)
 
-
+# %% ../nbs/08b_cam_methods.ipynb #9a701e06
 def _input_maps(model, x, targets, rule=None):
     "Maps of the input's gradient; `rule` changes what a ReLU passes back, see `_rectifiers`."
     model = unwrap(model)
@@ -301,7 +301,7 @@ def gradient(
 _rectifier_names = {"ReluBackward0": None, "HardtanhBackward0": "_saved_min_val", "ClampMinBackward0": "_saved_min",
                     "ClampBackward1": "_saved_min"}
 
-
+# %% ../nbs/08b_cam_methods.ipynb #21acb021
 def _rectifiers(logits):
     "The recorded steps that are ReLUs (or ReLU6, or clamps at zero); raises ValueError when there is none."
     seen, waiting, found = set(), [logits.grad_fn], []
@@ -328,7 +328,7 @@ def guided_backprop(
     "Guided backpropagation: a ReLU passes back what is positive, where it was active."
     return _input_maps(model, x, targets, lambda before, behind: (before[0].relu(),))
 
-
+# %% ../nbs/08b_cam_methods.ipynb #0d891354
 def deconvnet(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K); raises ValueError if it has no ReLU
     x: torch.Tensor,   # normalised float batch
@@ -357,7 +357,7 @@ def guided_gradcam(
 # %% ../nbs/08b_cam_methods.ipynb #ddac5731
 _affine = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._BatchNorm)
 
-
+# %% ../nbs/08b_cam_methods.ipynb #1cbf57d1
 def full_gradients(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,   # normalised float batch
@@ -403,7 +403,7 @@ input_methods = {"fullgrad": fullgrad, "guided-backprop": guided_backprop, "deco
                  "occlusion": occlusion, "gradient": gradient}
 sensitivities = ("guided-backprop", "deconvnet", "gradient", "guided-gradcam")  # drawn with their sign
 
-
+# %% ../nbs/08b_cam_methods.ipynb #d4b0960e
 def methods() -> list:
     "Names of the methods that `explain` knows."
     return [*cam_methods, *layer_methods, *input_methods]
@@ -457,7 +457,7 @@ def _check_options(name, function, options):
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}")
 
-
+# %% ../nbs/08b_cam_methods.ipynb #f38a9944
 def _check_tail(model, x, layers):
     "Raises ValueError where CAM is not defined because the tail is not linear."
     model = unwrap(model)
@@ -470,7 +470,7 @@ def _check_tail(model, x, layers):
             raise ValueError(f"CAM needs a layer followed by a global mean and a linear layer only, but {step} comes "
                              f"after {name!r}; choose the last layer before the head, or gradcam for any network")
 
-
+# %% ../nbs/08b_cam_methods.ipynb #a59d427d
 def _fitting_map(name, map, G):
     "The map in the shape (image, target, height, width); raises ValueError when a method returns something else."
     try:

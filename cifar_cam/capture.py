@@ -41,7 +41,7 @@ def _unknown_layer(model, layer):
     near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5) or [name for name, _ in model.named_children()]
     return ValueError(f"the model has no layer {layer!r}; did you mean {', '.join(near[:8])}?")
 
-
+# %% ../nbs/08a_capture.ipynb #c8bf9e08
 def _child(module, part):
     "The child of `module` called `part`, or None; a negative number counts from the end."
     children = module._modules
@@ -155,7 +155,7 @@ def _check_nodes(nodes, names):
             raise ValueError(f"layer {name!r} gives shape {tuple(node.shape)}, not maps (image, channel, height, "
                              "width); choose a convolutional layer before the head")
 
-
+# %% ../nbs/08a_capture.ipynb #ba144fd8
 def check_logits(
     logits,       # what the model returned
     images: int,  # how many images it was given
@@ -200,7 +200,7 @@ def score_weights(
         raise ValueError(f"target weights must have shape ({images}, targets, {classes}), got {tuple(targets.shape)}")
     return targets.to(precise(logits).dtype)
 
-
+# %% ../nbs/08a_capture.ipynb #4c8d1235
 def precise(
     tensor: torch.Tensor,
 ) -> torch.Tensor:
@@ -290,7 +290,7 @@ _sums = set("Add Sub Sum Mean View ReshapeAlias UnsafeView AsStrided Alias T Tra
             "Expand Cat Slice Select Split AdaptiveAvgPool2D AvgPool2D ToCopy Neg".split())
 _products = set("Mm Addmm Mul Div Convolution NativeBatchNorm".split())
 
-
+# %% ../nbs/08a_capture.ipynb #f5118846
 def nonlinear_step(
     logits: torch.Tensor,  # as `listen` returns them
     node: torch.Tensor,    # the layer's output, ditto
@@ -312,7 +312,7 @@ def nonlinear_step(
     except _Nonlinear as step:
         return str(step)
 
-
+# %% ../nbs/08a_capture.ipynb #609acfc0
 class _Nonlinear(Exception):
     "Ends the walk of `nonlinear_step`."
 
@@ -354,7 +354,7 @@ def _class_id(target, classes, count):
     raise ValueError(f"unknown target {target!r}; use 'predicted', 'true', a pair for a contrast, or one of "
                      f"{', '.join(map(str, known))}")
 
-
+# %% ../nbs/08a_capture.ipynb #87b246d6
 def _ids(target, logits, labels, classes):
     "Class ids (image,) of one simple target."
     if isinstance(target, str) and target == "predicted":
@@ -383,7 +383,7 @@ def target_ids(
         minus.append(_ids(b, logits, labels, classes) if pair else torch.full((len(logits),), -1, device=logits.device))
     return torch.stack(plus, 1), torch.stack(minus, 1)
 
-
+# %% ../nbs/08a_capture.ipynb #595ab765
 def logit_weights(
     plus: torch.Tensor,   # class ids (image, target)
     minus: torch.Tensor,  # the ids they are contrasted with, or -1
@@ -397,7 +397,7 @@ def logit_weights(
 smallest_map = 5
 _passes_on = (nn.Identity, nn.modules.dropout._DropoutNd)
 
-
+# %% ../nbs/08a_capture.ipynb #93084872
 def _map_sizes(model, x):
     "Name -> (height, width) of every module that gives maps, in the order in which they finish."
     sizes = {}

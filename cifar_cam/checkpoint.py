@@ -93,12 +93,12 @@ _advice = {
     (errno.EIO,): "the disk or network drive fails; save in another folder, on another disk",
 }
 
-
+# %% ../nbs/06_checkpoint.ipynb #8291d32b
 def _free(place):
     "Bytes free where `place` is or would be."
     return shutil.disk_usage(next((p for p in (place, *place.parents) if p.exists()), Path("."))).free
 
-
+# %% ../nbs/06_checkpoint.ipynb #ab222678
 @contextmanager
 def _advised(place):
     "An OSError inside is raised anew with its cause and fix."
@@ -152,7 +152,7 @@ def _replace_folder(new, place):
     sync_folder(place.parent)
     shutil.rmtree(old, ignore_errors=True)
 
-
+# %% ../nbs/06_checkpoint.ipynb #de9b713a
 def _alive(process):
     "Whether another process of this number is running here."
     try:
@@ -227,7 +227,7 @@ def save(self: Checkpoints, number: int, state) -> Path:
         shutil.rmtree(other, ignore_errors=True)
     return path
 
-
+# %% ../nbs/06_checkpoint.ipynb #6a2fdcce
 @patch
 def latest(self: Checkpoints):
     "The state of the newest whole checkpoint, or None when there is none."
@@ -242,7 +242,7 @@ def latest(self: Checkpoints):
 # %% ../nbs/06_checkpoint.ipynb #8606f998
 _malformed = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, SafetensorError)
 
-
+# %% ../nbs/06_checkpoint.ipynb #b1fc8f2f
 def load_state(
     folder,  # one checkpoint's folder
 ):
@@ -256,7 +256,7 @@ def load_state(
 # %% ../nbs/06_checkpoint.ipynb #2e7f117c
 batch_columns = ("epoch", "batch", "lr", "loss", "accuracy")
 
-
+# %% ../nbs/06_checkpoint.ipynb #4d7c70f4
 class BatchHistory:
     "Rate, loss and accuracy of every training batch in the order of the steps; 40 bytes a batch."
     def __init__(
@@ -292,7 +292,7 @@ def to_csv(self: BatchHistory) -> str:
     lines = [f"{epoch:.0f},{batch:.0f},{lr!r},{loss!r},{right!r}" for epoch, batch, lr, loss, right in self.rows().tolist()]
     return "\n".join([",".join(batch_columns), *lines]) + "\n"
 
-
+# %% ../nbs/06_checkpoint.ipynb #68db3b61
 @patch(cls_method=True)
 def from_csv(
     cls: BatchHistory,
@@ -322,7 +322,7 @@ def plot(
 # %% ../nbs/06_checkpoint.ipynb #5106dad8
 history_columns = ("epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy", "seconds")
 
-
+# %% ../nbs/06_checkpoint.ipynb #63dba9c8
 class History(list):
     "A list of rows (dictionaries), one an epoch; what was not measured is NaN. `.batches` has every step, see `BatchHistory`."
     def __init__(
@@ -362,7 +362,7 @@ def from_csv(
     number = lambda name, value: (int if name == "epoch" else float)(value) if value else math.nan
     return cls({n: number(n, v) for n, v in row.items()} for row in csv.DictReader(io.StringIO(text)))
 
-
+# %% ../nbs/06_checkpoint.ipynb #ba744ddd
 @patch
 def best(
     self: History,
@@ -375,7 +375,7 @@ def best(
 # %% ../nbs/06_checkpoint.ipynb #af56c84a
 _labels = {"train": "training", "valid": "validation", "test": "test (nothing was chosen by it)"}
 
-
+# %% ../nbs/06_checkpoint.ipynb #ddbee5e3
 @patch
 def plot(
     self: History,
@@ -388,7 +388,7 @@ def plot(
         draw.curves(series, ax=ax, x=self.column("epoch"), xlabel="epoch", ylabel=what)
     return figure
 
-
+# %% ../nbs/06_checkpoint.ipynb #7f0406c9
 @patch
 def plot_column(
     self: History,
@@ -411,7 +411,7 @@ def plot_column(
             ax.legend(frameon=False)
     return ax
 
-
+# %% ../nbs/06_checkpoint.ipynb #23d78cb0
 @patch
 def _repr_html_(self: History):
     names = [n for n in history_columns if self.measured(n)]
@@ -435,7 +435,7 @@ def save_model(
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     return write_sealed(folder, {"weights.safetensors": tensors_to_bytes(weights), "model.json": json.dumps(card, indent=1).encode()})
 
-
+# %% ../nbs/06_checkpoint.ipynb #dbf85aa1
 def load_model(
     folder,            # written by `save_model`
 ) -> torch.nn.Module:  # in evaluation mode, with `.classes`, `.normalisation` and `.recipe`
@@ -465,7 +465,7 @@ class LoadedRun:
     history: History = field(repr=False)
     folder: Path = field(repr=False)
 
-
+# %% ../nbs/06_checkpoint.ipynb #6fd9d352
 def load_run(
     folder,      # a run folder, e.g. "runs/demo"
 ) -> LoadedRun:  # .model .recipe .classes .normalisation .history

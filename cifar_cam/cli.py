@@ -35,7 +35,7 @@ def _data(options, source):
         return options.data
     return load_data(options.data or source, pixels=options.pixels, skip_corrupt=options.skip_corrupt)
 
-
+# %% ../nbs/14_cli.ipynb #bef57512
 def train_command(options) -> int:
     "Train by a recipe, then write the report."
     chosen = recipe(options.recipe, options.mode)
@@ -61,7 +61,7 @@ def recipes_command(options) -> int:
         print(recipes())
     return 0
 
-
+# %% ../nbs/14_cli.ipynb #b6c4b50d
 def lr_find_command(options) -> int:
     "Sweep the learning rate of a recipe and draw the curve."
     chosen = recipe(options.recipe)
@@ -91,7 +91,7 @@ def _run_and_test_set(options):
                          "use --data with the set the run was trained on")
     return loaded, test, record["machine"]["precision"]
 
-
+# %% ../nbs/14_cli.ipynb #3e02c768
 def evaluate_command(options) -> int:
     "Measure a run's model on a test set, class by class."
     loaded, test, precision = _run_and_test_set(options)
@@ -107,7 +107,7 @@ def _targets(words):
     "Target words from the command line: predicted, true, a class, or a contrast written a,b."
     return tuple(tuple(w.split(",")) if "," in w else w for w in words)
 
-
+# %% ../nbs/14_cli.ipynb #61eab175
 def _explain_mistakes(options) -> int:
     "Draw a run's most confident mistakes beside what the network saw in them."
     loaded, test, precision = _run_and_test_set(options)
@@ -140,7 +140,7 @@ def _means_pictures(options):
     named = Path(options.run[0]).suffix.lower() in picture_endings
     return bool(options.model) or len(options.run) > 1 or first.is_file() or named or (first.is_dir() and not run)
 
-
+# %% ../nbs/14_cli.ipynb #75219b7d
 def explain_command(options) -> int:
     "Explain a run's mistakes, or pictures of one's own."
     if _means_pictures(options):
@@ -156,7 +156,7 @@ def _picture_targets(options):
         raise ValueError("nobody knows the true class of your own pictures; name a class with --class, or leave --targets out")
     return list(_targets(named)) if named else min(3, options.top)
 
-
+# %% ../nbs/14_cli.ipynb #7972b431
 def _explain_pictures(options) -> int:
     "Name what is in pictures and draw why, into a folder."
     model = own_model(options.model) if options.model else default_model()
@@ -213,7 +213,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
-
+# %% ../nbs/14_cli.ipynb #95102344
 def _shared(command, data="the recipe's"):
     command.add_argument("--out", help="folder for what is written")
     command.add_argument("--seed", type=int, default=0, help="settles everything random (default 0)")
@@ -223,7 +223,7 @@ def _shared(command, data="the recipe's"):
     command.add_argument("--skip-corrupt", action="store_true", help="leave out pictures of such a folder that cannot be read, and list them")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
 
-
+# %% ../nbs/14_cli.ipynb #1a7955e9
 def _training(command):
     _shared(command)
     command.add_argument("--precision", default="auto", choices=["auto", *precisions], help="auto: what a short timing finds fastest")
@@ -322,7 +322,7 @@ def parser() -> argparse.ArgumentParser:
     _add_app(commands)
     return top
 
-
+# %% ../nbs/14_cli.ipynb #b58fb7bc
 def main(
     argv: list | None = None,  # words after `cifar-cam`; None: those of the process
 ) -> int:                      # 0 done, 2 wrong option or input, 130 stopped by the user

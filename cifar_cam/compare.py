@@ -46,7 +46,7 @@ def find_runs(
 def _is_run(folder):
     return (folder/"run.json").is_file()
 
-
+# %% ../nbs/12a_compare.ipynb #a739e26e
 def _expanded(name):
     "The run folders that one name stands for."
     folder = Path(name)
@@ -97,7 +97,7 @@ def _kinds(runs):
     data = [[one.record.data.get(k) for k in ("fingerprint", "test_fingerprint")] for one in runs]
     return [json.dumps([settings, prints], sort_keys=True, default=str) for settings, prints in zip(decisive, data)]
 
-
+# %% ../nbs/12a_compare.ipynb #40d44727
 def _grouped(runs):
     "The same runs, each with the name of its group: the recipe's, and the first run's where that is not enough."
     kinds, first = _kinds(runs), {}
@@ -107,7 +107,7 @@ def _grouped(runs):
     names = {kind: name if called.count(name) == 1 else f"{name} ({one.name})" for (kind, one), name in zip(first.items(), called)}
     return tuple(ComparedRun(one.name, one.record, names[kind]) for one, kind in zip(runs, kinds))
 
-
+# %% ../nbs/12a_compare.ipynb #f74b9d24
 def _recipe_name(one):
     mode = one.settings.get("mode", "fixed")
     return str(one.settings.get("name", "no recipe")) + ("" if mode == "fixed" else f" {mode}")
@@ -124,7 +124,7 @@ class Comparison:
     def __len__(self):
         return len(self.runs)
 
-
+# %% ../nbs/12a_compare.ipynb #0fafb2eb
 def compare(
     runs,          # run folders, `Run`s, patterns, folders that hold runs; one or a list
 ) -> Comparison:
@@ -162,14 +162,14 @@ def _repr_html_(self: Table):
     header, *rows = self.texts()
     return draw.html_table(rows, header or ["nothing here"], self.caption or None)
 
-
+# %% ../nbs/12a_compare.ipynb #bb27dc4e
 @patch
 def __repr__(self: Table):
     lines = [[plain(text.replace("\u00a0", " ")) for text in row] for row in self.texts()]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in lines)
 
-
+# %% ../nbs/12a_compare.ipynb #74b4e2a9
 @patch
 def to_csv(self: Table) -> str:
     "The plain values as CSV text; what is not known is empty."
@@ -185,14 +185,14 @@ def _best_epoch(history):
     part = next((p for p in ("valid", "test") if history.measured(f"{p}_accuracy")), None)
     return f"{history.best(f'{part}_accuracy')['epoch']:.0f} ({'validation' if part == 'valid' else 'test, only watched'})" if part else None
 
-
+# %% ../nbs/12a_compare.ipynb #00b541e6
 def _machine(record):
     machine = record.run.get("machine") or {}
     words = (machine.get("name") or machine.get("device"), f"{machine['threads']} threads" if "threads" in machine else "",
              machine.get("precision"))
     return ", ".join(str(word) for word in words if word)
 
-
+# %% ../nbs/12a_compare.ipynb #e43bceca
 def _result_row(one):
     "A run's row in the table."
     record, metrics, settings = one.record, one.record.metrics, one.settings
@@ -233,7 +233,7 @@ def overview(self: Comparison) -> Table:
 # %% ../nbs/12a_compare.ipynb #0533903c
 _parts = {"train": "training", "valid": "validation", "test": "test, only watched"}
 
-
+# %% ../nbs/12a_compare.ipynb #0ab25474
 def best_result(
     history: History,  # of a run, see `load_run`
 ) -> Table:
@@ -266,7 +266,7 @@ def _setting(value):
     "A setting in words."
     return "" if value == "" else f"{value:.6g}" if isinstance(value, float) else ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
 
-
+# %% ../nbs/12a_compare.ipynb #7b546142
 @patch
 def differences(self: Comparison) -> Table:
     "The settings that are not the same in all runs, a column for each group of equal ones; and what data they used, where it differs."
@@ -278,7 +278,7 @@ def differences(self: Comparison) -> Table:
     rows = [{"setting": name} | {g: settings[g].get(name) for g in groups} for name in names if not shared(name)]
     return Table(rows, "Settings that differ" if rows else "All recipes are the same", {g: _setting for g in groups})
 
-
+# %% ../nbs/12a_compare.ipynb #c2f3def0
 def _data_settings(one):
     data = one.record.data
     return {f"data.{k}": str(data[k])[:12] for k in ("name", "train", "test", "fingerprint", "test_fingerprint") if k in data}
@@ -356,7 +356,7 @@ def _why_not(one, other):
         return (f"{one.name} and {other.name} were tested on other pictures (fingerprints {str(prints[0])[:8]} and {str(prints[1])[:8]}); "
                 "test both on one set")
 
-
+# %% ../nbs/12a_compare.ipynb #4262eb5e
 @patch
 def _find(self: Comparison, wanted):
     "A run by its name or position."
@@ -375,7 +375,7 @@ def _pair(one, other):
     low, high = paired_interval(both, counts.only_first, counts.only_second, counts.n - both - counts.only_first - counts.only_second)
     return Paired(one.name, other.name, counts.n, counts.only_first, counts.only_second, counts.difference, low, high, counts.p_value)
 
-
+# %% ../nbs/12a_compare.ipynb #a7ad6327
 @patch
 def paired(
     self: Comparison,
@@ -393,7 +393,7 @@ _pair_words = dict(difference=lambda d: f"{100 * d:+.2f}", low=lambda d: f"{100 
                    p_value="{:.2g}".format, p_holm="{:.2g}".format)
 _pair_headers = dict(difference="second − first, points", low="95 % from", high="to", p_value="p (McNemar, exact)", p_holm="p (Holm)")
 
-
+# %% ../nbs/12a_compare.ipynb #8709c3c1
 @patch
 def pairs(self: Comparison) -> Table:
     "The paired test of every two runs, with Holm's correction for their number; what cannot be paired says why."
@@ -432,13 +432,13 @@ def _labels(names, most=34):
     names = [name if names.count(name) == 1 else f"{number}: {name}" for number, name in enumerate(names, 1)]
     return [(" " + name if name.startswith("_") else name).replace("$", r"\$") for name in names]
 
-
+# %% ../nbs/12a_compare.ipynb #90141a65
 def _style(number):
     "Ten colours, then the same with other dashes."
     import matplotlib
     return dict(color=matplotlib.colormaps["tab10"](number % 10), linestyle=("-", "--", ":", "-.")[number // 10 % 4])
 
-
+# %% ../nbs/12a_compare.ipynb #5eff1431
 def _held_out(history, what):
     "Validation, or else watched test values, or None."
     return next((history.column(f"{part}_{what}") for part in ("valid", "test") if history.measured(f"{part}_{what}")), None)
@@ -448,7 +448,7 @@ _panels = {"training loss": lambda h: h.column("train_loss"), "held-out loss": l
            "learning rate": lambda h: h.column("lr"), "training accuracy": lambda h: h.column("train_accuracy"),
            "held-out accuracy": lambda h: _held_out(h, "accuracy")}
 
-
+# %% ../nbs/12a_compare.ipynb #9aa9577a
 def _draw_panel(ax, title, column, runs, styles):
     "The curves of all runs for one column; returns whether there was any."
     any_line = False
@@ -511,7 +511,7 @@ def _legend(figure, runs, styles):
         lines, labels = [*lines, Line2D([], [], color="0.3", marker="x", linestyle="none")], [*labels, "unfinished"]
     figure.legend(lines, labels, loc="outside lower center", ncols=min(len(lines), 4), frameon=False, fontsize=8.5)
 
-
+# %% ../nbs/12a_compare.ipynb #b4c4c4ea
 def _log_if_far(ax):
     "A logarithmic axis where the curves' peaks lie more than a factor of thirty apart."
     peaks = [max(line.get_ydata(), default=0) for line in ax.lines]
@@ -539,7 +539,7 @@ def plot_pairs(self: Comparison):
     ax.set_title("row minus column, points", fontsize=9)
     return figure
 
-
+# %% ../nbs/12a_compare.ipynb #e40a5a21
 def _pair_colour(difference, p):
     return (1.0, 1.0, 1.0) if p >= 0.05 else (0.62, 0.78, 0.95) if difference > 0 else (0.97, 0.7, 0.66)
 
@@ -556,10 +556,10 @@ def _parts_of_page(self: Comparison):
         parts.append(("Pairs, on the same test pictures", _pairs_html(self)))
     return parts
 
-
+# %% ../nbs/12a_compare.ipynb #75695c79
 _mark = '<mark style="background: #fde68a; color: #000">'
 
-
+# %% ../nbs/12a_compare.ipynb #e18d97fb
 def _differences_html(table):
     "The differing settings, marked where they are not those of the first column; on its side when there are many groups."
     header, *rows = table.texts()
@@ -590,7 +590,7 @@ def _repr_html_(self: Comparison):
     picture = f'<p><img style="max-width:100%" alt="Curves and results of all runs" src="{draw.png_uri(self.plot())}"></p>'
     return "".join(f"<h4>{title}</h4>{body}" for title, body in self._parts_of_page()) + picture
 
-
+# %% ../nbs/12a_compare.ipynb #3c42deeb
 _wide = ".cam .scroll td { white-space: nowrap } .cam .body { max-width: 1280px }\n"
 
 

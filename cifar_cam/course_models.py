@@ -24,7 +24,7 @@ def separable_conv(
     "A 3×3 filter for each map, then a 1×1 convolution that mixes them ([Chollet 2016](https://arxiv.org/abs/1610.02357))."
     return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), nn.Conv2d(inputs, outputs, 1, bias=False))
 
-
+# %% ../nbs/03a_course_models.ipynb #bb70b759
 def conv_unit(
     inputs: int,           # maps in
     outputs: int,          # maps out
@@ -38,7 +38,7 @@ def conv_unit(
         inputs, outputs, 3, padding=1, dilation=2 if kind == "dilated" else 1, bias=False)
     return nn.Sequential(filters, nn.BatchNorm2d(outputs), nn.ReLU(), nn.Dropout(dropout))
 
-
+# %% ../nbs/03a_course_models.ipynb #83872b17
 def transition(
     inputs: int,   # maps in
     outputs: int,  # maps out
@@ -67,7 +67,7 @@ class Cifar10Net(nn.Module):
         x = self.layer4(self.transition3(self.layer3(x)))
         return self.linear(self.pool(x).flatten(1))
 
-
+# %% ../nbs/03a_course_models.ipynb #574d7571
 model_makers["cifar10_net"] = Cifar10Net
 
 # %% ../nbs/03a_course_models.ipynb #0f79075f
@@ -98,7 +98,7 @@ class ConcatenatingNet(nn.Module):
         x11 = self.x11(beside(x8_x9, self.x10(x8_x9)))
         return self.linear(self.pool_all(x11).flatten(1))
 
-
+# %% ../nbs/03a_course_models.ipynb #ac251614
 model_makers["concatenating_net"] = ConcatenatingNet
 
 # %% ../nbs/03a_course_models.ipynb #6b8db8b1
@@ -129,7 +129,7 @@ class SpatialTransformer(nn.Module):
     def forward(self, x):
         return self.linear(self.layer2(self.layer1(self.look(x))))
 
-
+# %% ../nbs/03a_course_models.ipynb #f3e9ac76
 model_makers["spatial_transformer"] = SpatialTransformer
 
 # %% ../nbs/03a_course_models.ipynb #13e31cb0
@@ -171,7 +171,7 @@ def _heights(ghost, size):
             hook.remove()
     return seen
 
-
+# %% ../nbs/03a_course_models.ipynb #506e7783
 def _keep_size(layer):
     "Let a layer halve nothing: a convolution steps by one, a pool does nothing."
     layer.stride = (1, 1) if isinstance(layer, nn.Conv2d) else 1
@@ -214,5 +214,5 @@ def torchvision_net(
     two_heads = dict(aux_logits=False, init_weights=False) if family in ("googlenet", "inception_v3") else {}
     return for_small_pictures(torchvision.models.get_model(family, weights=None, num_classes=num_classes, **two_heads), size, least)
 
-
+# %% ../nbs/03a_course_models.ipynb #4c28c312
 model_makers["torchvision"] = torchvision_net

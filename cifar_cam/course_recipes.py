@@ -37,7 +37,7 @@ def mistimed(
     momentum = (lambda step: plan.momentum(tick(step))) if plan.momentum_at else None
     return Schedule("mistimed", epochs * steps_per_epoch, steps_per_epoch, lambda step: plan(tick(step)), momentum)
 
-
+# %% ../nbs/10b_course_recipes.ipynb #52da8c26
 schedules["mistimed"] = mistimed
 
 # %% ../nbs/10b_course_recipes.ipynb #f83b3095
@@ -60,7 +60,7 @@ def overruled(
         return owner(step) * (plateau.get("factor", 0.1) if fired and (hold == "epoch" or step == start) else 1.0)
     return Schedule("overruled", owner.steps, steps_per_epoch, rate, owner.momentum_at, adapts=(*cuts.adapts, hold))
 
-
+# %% ../nbs/10b_course_recipes.ipynb #9ffc63d9
 schedules["overruled"] = overruled
 
 # %% ../nbs/10b_course_recipes.ipynb #97a46047
@@ -70,7 +70,7 @@ def softmax_twice(
     "The mistake of a network that ends in softmax under cross-entropy."
     return lambda logits, labels: loss(logits.softmax(1), labels)
 
-
+# %% ../nbs/10b_course_recipes.ipynb #1df2d2f3
 def l1_by_batch(
     loss,                    # function (logits, labels) -> scalar
     model: torch.nn.Module,  # whose weights are penalised
@@ -79,7 +79,7 @@ def l1_by_batch(
     "A penalty that grows when the last batch of an epoch is small."
     return lambda logits, labels: loss(logits, labels) + weight * l1_penalty(model) / len(labels)
 
-
+# %% ../nbs/10b_course_recipes.ipynb #6cacc26a
 def loss_of(
     recipe: Recipe,          # what to train by
     model: torch.nn.Module,  # the network, for a penalty that is part of the loss
@@ -114,7 +114,7 @@ def leave_finder_trace(
         tool.step()
     learner.model.zero_grad(set_to_none=True)
 
-
+# %% ../nbs/10b_course_recipes.ipynb #46571343
 def _endless(batches):
     while True:
         yield from batches
@@ -132,7 +132,7 @@ def _modes(name, title, fixed=None, as_run=None, note="", **shared):
         both[mode] = Recipe(name, title, **{**shared, **own, "mode": mode, "note": words})
     return {name: both}
 
-
+# %% ../nbs/10b_course_recipes.ipynb #9fea5a14
 def _sgd(lr=0.01, weight_decay=0.0, momentum=0.9, nesterov=False):
     return dict(name="sgd", lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
@@ -142,7 +142,7 @@ def _one_cycle(epochs, lr_max, share=0.3, start=25, end=1e4, shape="cos", moment
     return dict(name="one_cycle", lr_max=lr_max, lr_start=lr_max / start, lr_end=lr_max / start / end, peak_epoch=share * epochs, shape=shape,
                 momentum=list(momentum) if momentum else None)
 
-
+# %% ../nbs/10b_course_recipes.ipynb #4cc2b9a4
 _hflip, _vflip = dict(op="hflip"), dict(op="vflip")
 _crop = dict(op="pad_crop", pad=4)
 _chosen_on_test = dict(select="best", quirks=("test_as_validation",))
@@ -186,7 +186,7 @@ def _cycle_and_plateau(hold, **cycle):
     return (dict(name="composed", parts=[cycle, dict(plateau, name="plateau")]),
             dict(name="overruled", cycle=dict(cycle, momentum=[0.8, 0.9]), plateau=plateau, hold=hold))
 
-
+# %% ../nbs/10b_course_recipes.ipynb #7a421a4e
 def _two_owners(name, title, hold, cycle, fixed, as_run, **shared):
     "One of the recipes in which a cycle and a plateau rule share the rate."
     one, two = _cycle_and_plateau(hold, **cycle)
@@ -244,7 +244,7 @@ _hide_two = dict(op="cutout", size=8, holes=2, fill=0, p=1.0, clip=True)
 _seed1 = dict(normalisation="half", l1=1e-5, batch_size=128)
 _every_layer = dict(explain_layers=("layer1", "layer2", "layer3", "layer4"))
 
-
+# %% ../nbs/10b_course_recipes.ipynb #c23ede37
 def _crawling(name, title, epochs, weight_decay=0.0, nesterov=False, norm=None, **shared):
     "One-cycle that the code stepped once an epoch; `norm` is what the text claims and the code did not use."
     cycle = _one_cycle(epochs, 0.1)
@@ -255,7 +255,7 @@ def _crawling(name, title, epochs, weight_decay=0.0, nesterov=False, norm=None, 
                   as_run=dict(schedule={**cycle, "name": "mistimed", "planned_epochs": epochs, "clock": "epoch"}, augmentation=sides(2),
                               note=stuck + ("; the network is built without its ghost batch normalisation" if norm else "")))
 
-
+# %% ../nbs/10b_course_recipes.ipynb #ad01bffb
 projects |= {
     **_modes("seed1-s9", "ResNet-18, one cycle of 15 epochs, turned and mirrored both ways", epochs=15, schedule=_one_cycle(15, 0.1),
              optimizer=_sgd(weight_decay=1e-4), augmentation=_turned, reported=dict(train=91.84, test=89.22), **_seed1, **_every_layer,
@@ -298,7 +298,7 @@ def _planned_2400(name, title, lr_max, start, reported, end=1e4, weight_decay=0.
                               note="One-cycle is planned for 2,400 steps and moved on once more after every epoch; the input of each residual is "
                                    "added twice; convolutions have a bias; padded by 2 pixels on each side instead of 4"))
 
-
+# %% ../nbs/10b_course_recipes.ipynb #8da22520
 projects |= {
     **_planned_2400("seed1-s11", "The custom ResNet, one cycle up to 0.02", 0.02, 24, dict(train=92.88, test=91.13), end=1, weight_decay=1e-2,
                     momentum=(0.85, 0.95), l1=1e-5, note="EVA4 session 11; its text says 91.58"),
@@ -313,7 +313,7 @@ def _seed2(fill):
     parts = lambda p: [_crop, dict(op="hflip", p=p), dict(op="cutout", size=8, fill=fill, p=p)]
     return dict(document=parts(0.5), notebook=parts(0.1))
 
-
+# %% ../nbs/10b_course_recipes.ipynb #16850ae6
 _wide = dict(model=dict(name="custom_resnet", head="wide", skip="double"), quirks=("softmax_twice",))
 _found = _one_cycle(24, 0.04467, 0.2, 10, 50, "linear")
 _softmax_and_more = "Softmax before cross-entropy, the input of each residual added twice, a hidden layer in the head, black cut-outs"

@@ -60,7 +60,7 @@ def to_dict(self: Normalisation) -> dict:
     "The same as plain lists, ready for JSON."
     return dict(mean=list(self.mean), std=list(self.std), name=self.name)
 
-
+# %% ../nbs/01_data.ipynb #b5457f81
 def normalisation(
     source,  # a `Normalisation`, the name of one in `normalisations`, or a dictionary made by `to_dict`
 ) -> Normalisation:
@@ -83,7 +83,7 @@ def _checked_names(classes):
         raise ValueError(f"the class name {twice!r} is given twice; give every class a name of its own")
     return names
 
-
+# %% ../nbs/01_data.ipynb #642f3ca0
 def _checked_pictures(images):
     if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         found = f"{getattr(images, 'dtype', type(images).__name__)} of shape {getattr(images, 'shape', '?')}"
@@ -102,7 +102,7 @@ def _checked_labels(labels, count, classes):
                          f"(0 to {len(classes) - 1}); pass all class names or correct the labels")
     return labels.astype(np.int64)
 
-
+# %% ../nbs/01_data.ipynb #8bb501c7
 def _checked_masks(masks, shape):
     masks = np.asarray(masks)
     if masks.shape != shape or masks.dtype != bool:
@@ -146,7 +146,7 @@ def counts(self: Images) -> dict:
     "Number of pictures of each class, by class name."
     return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist()))
 
-
+# %% ../nbs/01_data.ipynb #d4dcada0
 @patch
 def imbalance(
     self: Images,
@@ -182,7 +182,7 @@ def _polygon(corners):
         return result
     return inside
 
-
+# %% ../nbs/01_data.ipynb #31f6e2b6
 def _regular(points, inner=None, start=math.pi / 2):
     "Corners of a regular polygon, or of a star when an `inner` radius is given."
     count = points if inner is None else 2 * points
@@ -196,7 +196,7 @@ def _heart(u_squared, v):
     r = u_squared + v * v - 1
     return r * r * r < u_squared * v * v * v
 
-
+# %% ../nbs/01_data.ipynb #e21df7ba
 _shape_rules = {
     "arrow": _polygon([(0, 1), (0.8, 0.1), (0.3, 0.1), (0.3, -1), (-0.3, -1), (-0.3, 0.1), (-0.8, 0.1)]),
     "bar": lambda u, v: (abs(u) < 1.05) & (abs(v) < 0.28),
@@ -233,7 +233,7 @@ def _background(random, pixels):
         _stroke(picture, random, x, y)
     return picture
 
-
+# %% ../nbs/01_data.ipynb #56b089b1
 def _stroke(picture, random, x, y):
     "Draw one stray line of random place, slant, length and colour onto `picture`."
     px, py, slant = random.uniform(0, 1), random.uniform(0, 1), random.uniform(0, np.pi)
@@ -250,7 +250,7 @@ def _object_colour(random, surroundings, contrast=0.4):
         if np.abs(colour - surroundings).max() >= contrast:
             return colour
 
-
+# %% ../nbs/01_data.ipynb #253a247b
 def _draw_shape(random, label, pixels):
     "One picture, uint8 (pixels, pixels, 3), and its object mask, bool (pixels, pixels)."
     size = random.uniform(0.2, 0.35) * pixels
@@ -270,7 +270,7 @@ def _shape_set(count, split, seed, pixels):
     labels = np.arange(count) % 10
     return Images(pictures, labels, _shape_rules, masks, name="shapes")
 
-
+# %% ../nbs/01_data.ipynb #d968c77b
 def shapes(
     train: int = 6000,  # number of training pictures, at least 10
     test: int = 1000,   # number of test pictures, at least 10
@@ -307,7 +307,7 @@ def show_classes(
     rows = [[p for p in self.images[np.flatnonzero(self.labels == k)[:count]]] for k in range(len(self.classes))]
     return draw.image_table(rows, row_titles=list(self.classes), tile=0.6)
 
-
+# %% ../nbs/01_data.ipynb #3d81d846
 @patch
 def _repr_html_(self: Images):
     rows = [[name, number] for name, number in self.counts().items()]
@@ -374,7 +374,7 @@ def _there(path, kind="exists"):
     except (OSError, ValueError):
         return False
 
-
+# %% ../nbs/01_data.ipynb #9015fdf3
 def _open_arrays(path, max_bytes=4_000_000_000):
     "The arrays of an .npz file, each read; raises ValueError naming the cause when it is not one."
     path = Path(path)
@@ -391,7 +391,7 @@ def _open_arrays(path, max_bytes=4_000_000_000):
         raise ValueError(f"{plain(path)} cannot be read as .npz arrays ({plain(error)}); save it anew with numpy.savez, "
                          "without Python objects in it") from error
 
-
+# %% ../nbs/01_data.ipynb #aca17536
 def _array(value, name):
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} is no array")
@@ -422,7 +422,7 @@ def _names_file(path):
     except ValueError as problem:
         raise ValueError(f"{plain(path)}: {problem}") from problem
 
-
+# %% ../nbs/01_data.ipynb #08a07d0f
 def _array_classes(arrays):
     "The class names in an .npz file, or the label numbers."
     if "classes" in arrays:
@@ -444,7 +444,7 @@ def _digest(arrays):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
-
+# %% ../nbs/01_data.ipynb #8574b440
 @patch
 def save(
     self: Images,
@@ -459,7 +459,7 @@ def save(
     np.savez(buffer, seal=np.array(_digest(arrays)), **arrays)
     return fetch.write_atomic(path, buffer.getvalue())
 
-
+# %% ../nbs/01_data.ipynb #78277374
 @patch(cls_method=True)
 def load(
     cls: Images,
@@ -568,7 +568,7 @@ def _file_sizes(files):
             sizes.append(image_size(file))
     return sizes
 
-
+# %% ../nbs/01_data.ipynb #4c59e33c
 def suitable_pixels(
     sizes: list,                     # (height, width) of each picture
     count: int = 0,                  # how many pictures are to be kept in memory
@@ -601,7 +601,7 @@ def _some(words, most=10):
     "The first of many words."
     return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
-
+# %% ../nbs/01_data.ipynb #9e1b3da2
 def _about_failures(failed, total, skip_corrupt):
     "What to say about files that were left out; raises ValueError listing them when that was not asked for."
     if not failed:
@@ -615,7 +615,7 @@ def _about_failures(failed, total, skip_corrupt):
 # %% ../nbs/01_data.ipynb #1b23f268
 _ways = dict(crop="the largest centred square of each", pad="each whole, between grey bars", stretch="each whole, stretched to a square")
 
-
+# %% ../nbs/01_data.ipynb #6f1bf8b0
 def _about_sizes(sizes, pixels, how):
     "What was done to bring pictures to one size, in words."
     sizes = [size for size in sizes if size]
@@ -627,7 +627,7 @@ def _about_sizes(sizes, pixels, how):
     words = f"pictures with shorter sides of {span} pixels were brought to {pixels}×{pixels} ({_ways[how]}, bicubic)"
     return [words + (f", {small:,} of them enlarged" if small else "")]
 
-
+# %% ../nbs/01_data.ipynb #4042dead
 def _about_others(names):
     were = "file was" if len(names) == 1 else "files were"
     return [f"{len(names):,} other {were} passed over: {plain(_some(names, 5))}"] if names else []
@@ -649,7 +649,7 @@ def _digests(images):
     "A short fingerprint of each picture."
     return [hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest() for picture in images.images]
 
-
+# %% ../nbs/01_data.ipynb #b06869b7
 @patch
 def overlap(
     self: Images,
@@ -707,7 +707,7 @@ def _checked_pixels(pixels, train, test, max_bytes):
                          f"at most {max_bytes / 1e9:,.1f} are allowed; choose a size from 4 to 1024 that fits, or raise max_bytes")
     return pixels
 
-
+# %% ../nbs/01_data.ipynb #b1e1081b
 def _two_sets(sets, test_fraction, seed, notes, doubts):
     "Split what is undivided, write down what was decided, and warn of what is doubtful."
     lost = [name for images in sets for name, number in images.counts().items() if not number]
@@ -746,7 +746,7 @@ def _rows_to_pictures(rows):
     "Rows of 3,072 bytes, colour by colour, as uint8 pictures (N, 32, 32, 3)."
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
-
+# %% ../nbs/01_data.ipynb #a0f0d56d
 def _read_batches(read, layout, names, source):
     "Read the batch files `names` through `read(name) -> bytes`; returns pictures and labels."
     pictures, labels = [], []
@@ -771,7 +771,7 @@ def _read_cifar(read, kind, source, note=""):
     names = [name.decode(errors="replace") for name in names]
     return tuple(Images(*_read_batches(read, layout, layout[part], source), names, name=kind, note=note) for part in ("train", "test"))
 
-
+# %% ../nbs/01_data.ipynb #d5e7ae95
 def _from_archive(path, kind):
     "Both sets from the official python archive at `path`, streamed member by member."
     layout = _archives[kind]
@@ -786,7 +786,7 @@ def _cached(kind, folder):
     if path.is_file() and seal.is_file() and fetch.sha256_file(path).encode() == seal.read_bytes():
         return load_arrays(path)
 
-
+# %% ../nbs/01_data.ipynb #d62b3b83
 def _keep(kind, folder, sets):
     "Keep the decoded sets in `folder` for the next start."
     train, test = sets
@@ -819,14 +819,14 @@ def _archive(layout, folder):
         raise fetch.DownloadError(f"{path.name} came with the wrong MD5 and was removed; try again, or put the official archive at {path}")
     return path
 
-
+# %% ../nbs/01_data.ipynb #3016c5a2
 def cifar10(
     folder=None,  # where to keep the files; default: the package's cache folder (environment variable CIFAR_CAM_HOME)
 ) -> tuple:       # (50,000 training `Images`, 10,000 test `Images`)
     "CIFAR-10, downloaded once, SHA-256 checked, read without the ordinary unpickler; raises DownloadError."
     return _cifar("cifar10", folder)
 
-
+# %% ../nbs/01_data.ipynb #65c75ab2
 def cifar100(
     folder=None,  # as for `cifar10`
 ) -> tuple:       # (50,000 training `Images`, 10,000 test `Images`) with the 100 fine classes
@@ -856,12 +856,12 @@ def load_data(
     other = more_data.from_path(path)
     return other or (load_arrays(path) if path.is_file() else image_folder(path, pixels, seed=seed, skip_corrupt=skip_corrupt))
 
-
+# %% ../nbs/01_data.ipynb #1e58a46d
 def _batch_file(path):
     if not path.is_file():
         raise FileNotFoundError(f"no file {plain(path)} beside the other batches; unpack the archive again, or give the archive itself")
     return path.read_bytes()
 
-
+# %% ../nbs/01_data.ipynb #b78a8cf5
 def _kind_of(path):
     return "cifar100" if "100" in Path(path).name else "cifar10"

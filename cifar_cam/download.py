@@ -52,7 +52,7 @@ def sync_folder(
     finally:
         os.close(handle)
 
-
+# %% ../nbs/00b_download.ipynb #72c6256a
 def _publish(
     temporary,  # path of a finished, synced file
     path,       # the name it shall have, in the same folder
@@ -152,7 +152,7 @@ def _open_file(url, offset):
     start = stream.seek(offset if offset < total else 0)
     return stream, start, total
 
-
+# %% ../nbs/00b_download.ipynb #27ad8274
 def _open(
     url,      # http, https or file address
     offset,   # bytes we have already
@@ -170,7 +170,7 @@ def _open(
 class _MirrorFailed(Exception):
     "This mirror did not deliver; the text says why."
 
-
+# %% ../nbs/00b_download.ipynb #6e9c2515
 def _reason(error):
     "A network error in a few words."
     if isinstance(error, HTTPError):
@@ -211,7 +211,7 @@ def _length(part):
     "Bytes we have already."
     return part.stat().st_size if part.exists() else 0
 
-
+# %% ../nbs/00b_download.ipynb #c1310366
 def _attempt(url, part, size, timeout, minimum_speed, patience, bar):
     "Add to `part` what `url` sends until it is complete; raises `_MirrorFailed` and keeps what came."
     with _blamed_on_mirror():
@@ -313,7 +313,7 @@ def _check_room(folder, size, part):
         raise DownloadError(f"{missing:,} bytes are still to come, but {folder} has room for {free:,}; free some space, "
                             "or choose another folder with the environment variable CIFAR_CAM_HOME")
 
-
+# %% ../nbs/00b_download.ipynb #01284927
 def _check_arguments(sha256, size):
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}; copy it from who publishes the file")
@@ -433,7 +433,7 @@ def archive_members(
         raise ValueError(f"{plain(path)} cannot be used: it has no member {plain(missing[0])}; it is cut short, or another archive: fetch it again")
     return {name: found[name] for name in names}
 
-
+# %% ../nbs/00b_download.ipynb #7a1407a1
 def _is_tar_gz(file):
     file.seek(0)
     return file.read(2) == b"\x1f\x8b"
@@ -488,7 +488,7 @@ class _Latin1:
             raise ValueError(f"holds text in the encoding {encoding!r}, only latin1 is expected")
         return text.encode("latin1")
 
-
+# %% ../nbs/00b_download.ipynb #4b2b0de7
 _stand_ins = {
     ("numpy.core.multiarray", "_reconstruct"): _ByteArray,
     ("numpy._core.multiarray", "_reconstruct"): _ByteArray,
@@ -504,7 +504,7 @@ def _stand_in(module, name):
         raise ValueError(f"asks for {module}.{name}, which no CIFAR file needs")
     return _stand_ins[module, name]
 
-
+# %% ../nbs/00b_download.ipynb #2bec3fa0
 class _CifarUnpickler(pickle.Unpickler):
     "Reads arrays of bytes, dictionaries, lists, strings and numbers."
     def find_class(self, module, name):
@@ -519,7 +519,7 @@ _opcodes = set("""PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1
     APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE GLOBAL STACK_GLOBAL REDUCE
     BUILD POP POP_MARK DUP""".split())
 
-
+# %% ../nbs/00b_download.ipynb #39c72c45
 def _check_program(data):
     "Refuse a pickle with opcodes that CIFAR files do not use; nothing is run."
     for opcode, argument, position in pickletools.genops(data):

@@ -78,7 +78,7 @@ def _checked_logits(logits):
                          'checkpoint or use precision="float32"')
     return logits
 
-
+# %% ../nbs/08_evaluate.ipynb #0d47fcf1
 def _whole_numbers(values, count, what):
     values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
     if values.shape != (count,) or values.dtype.kind not in "iu":
@@ -106,25 +106,25 @@ def log_probabilities(self: Predictions) -> np.ndarray:
     shifted = self.logits.astype(np.float64) - self.logits.max(1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
-
+# %% ../nbs/08_evaluate.ipynb #96b3ee72
 @patch(as_prop=True)
 def probabilities(self: Predictions) -> np.ndarray:
     "Softmax of the logits, float64 (N,K)."
     return np.exp(self.log_probabilities)
 
-
+# %% ../nbs/08_evaluate.ipynb #3cb26d6d
 @patch(as_prop=True)
 def predicted(self: Predictions) -> np.ndarray:
     "The class with the largest logit, int64 (N,); the first one of equals."
     return self.logits.argmax(1)
 
-
+# %% ../nbs/08_evaluate.ipynb #36f0edde
 @patch(as_prop=True)
 def confidence(self: Predictions) -> np.ndarray:
     "The probability of the predicted class, float64 (N,)."
     return self.probabilities.max(1)
 
-
+# %% ../nbs/08_evaluate.ipynb #e4dfc1fb
 @patch(as_prop=True)
 def is_correct(self: Predictions) -> np.ndarray:
     "Where the predicted class is the true one, bool (N,)."
@@ -155,7 +155,7 @@ def _batches_of_images(images, norm, batch_size):
         index = torch.arange(start, start + len(images.labels[part]))
         yield normalise(images.images[part], norm), torch.from_numpy(images.labels[part]), index
 
-
+# %% ../nbs/08_evaluate.ipynb #5b1167d7
 def _batches_of_loader(loader):
     seen = 0
     for batch in loader:
@@ -165,7 +165,7 @@ def _batches_of_loader(loader):
         yield _checked_batch(x), torch.as_tensor(y), torch.arange(seen, seen + len(x)) if index is None else index
         seen += len(x)
 
-
+# %% ../nbs/08_evaluate.ipynb #78db5059
 def _checked_batch(x):
     if not isinstance(x, torch.Tensor) or x.ndim != 4 or not x.is_floating_point():
         found = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
@@ -182,7 +182,7 @@ def _agreed(what, named, fix):
             raise ValueError(f"the {what} of {first[0]} and of {source} differ: {_short(first[1])} and {_short(value)}; {fix}")
     return first[1]
 
-
+# %% ../nbs/08_evaluate.ipynb #f220c31d
 def _short(value):
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     return text if len(text) <= 120 else text[:117] + "…"
@@ -202,7 +202,7 @@ def _find_classes(model, source, given):
     return _agreed("classes", {who: tuple(map(str, names)) if names is not None else None for who, names in sources.items()},
                    "use data of the classes the model was trained on, in the same order")
 
-
+# %% ../nbs/08_evaluate.ipynb #dede27bf
 def _find_normalisation(model, source, given):
     held = source.norm if isinstance(source, Loader) else None
     sources = {"the model": getattr(model, "normalisation", None), "the loader": held, "the argument": given}
@@ -221,12 +221,12 @@ def _views(x, tta):
     shifted = padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]
     return [(view, 0.25) for view in (x, x.flip(-1))] + [(view, 0.125) for s in shifted for view in (s, s.flip(-1))]
 
-
+# %% ../nbs/08_evaluate.ipynb #0f640e36
 def _forward(model, x, tta, dtype):
     with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
         return sum(weight * model(view).float() for view, weight in _views(x, tta))
 
-
+# %% ../nbs/08_evaluate.ipynb #6e308694
 def _check_options(batch_size, tta, precision):
     if tta not in (None, "", "flip", "flip-shift"):
         raise ValueError(f'unknown test-time augmentation {tta!r}; choose "flip", "flip-shift" or None')
@@ -267,7 +267,7 @@ def _check_output(logits, labels, classes):
                          "(pictures, classes)")
     check_classes(logits.shape[1], labels.tolist(), classes)
 
-
+# %% ../nbs/08_evaluate.ipynb #af3cd722
 def _in_order(parts, classes, expected):
     "Join the parts and sort them by position; every picture must be there exactly once."
     if not parts:
@@ -288,19 +288,19 @@ def accuracy(self: Predictions) -> float:
     "Share of pictures predicted right, 0..1."
     return float(self.is_correct.mean())
 
-
+# %% ../nbs/08_evaluate.ipynb #e28022de
 @patch(as_prop=True)
 def interval(self: Predictions) -> tuple:
     "Wilson's 95 % interval of the accuracy, (low, high)."
     return wilson(int(self.is_correct.sum()), len(self))
 
-
+# %% ../nbs/08_evaluate.ipynb #286d5642
 @patch(as_prop=True)
 def losses(self: Predictions) -> np.ndarray:
     "Cross-entropy of each picture, float64 (N,)."
     return -np.take_along_axis(self.log_probabilities, self.labels[:, None], 1)[:, 0]
 
-
+# %% ../nbs/08_evaluate.ipynb #29d1b703
 @patch(as_prop=True)
 def loss(self: Predictions) -> float:
     "Mean cross-entropy over all pictures."
@@ -313,7 +313,7 @@ class Rows(list):
         names = list(self[0]) if self else ["nothing here"]
         return draw.html_table([list(row.values()) for row in self], names)
 
-
+# %% ../nbs/08_evaluate.ipynb #23a45a2c
 @patch
 def targets_reached(
     self: Predictions,
@@ -357,7 +357,7 @@ def confusion(self: Predictions) -> np.ndarray:
     count = len(self.classes)
     return np.bincount(self.labels * count + self.predicted, minlength=count * count).reshape(count, count)
 
-
+# %% ../nbs/08_evaluate.ipynb #9cfcc0e9
 @patch
 def plot_confusion(
     self: Predictions,
@@ -389,7 +389,7 @@ def margin(self: Predictions) -> np.ndarray:
     np.put_along_axis(others, self.labels[:, None], -np.inf, 1)
     return true - others.max(1)
 
-
+# %% ../nbs/08_evaluate.ipynb #93ae0618
 _orders = {"confidence": lambda p: -p.confidence, "loss": lambda p: -p.losses, "margin": lambda p: -p.margin,
            "index": lambda p: p.index}
 
@@ -431,7 +431,7 @@ def mistakes(
     "Where the prediction is wrong, ordered, ties by index; raises ValueError for an unknown class or order."
     return _ranked(self, ~self.is_correct, n, by, true, predicted)
 
-
+# %% ../nbs/08_evaluate.ipynb #55142bc5
 @patch
 def successes(
     self: Predictions,
@@ -456,7 +456,7 @@ def pictures(
                          "that was given to predict")
     return images.images[where]
 
-
+# %% ../nbs/08_evaluate.ipynb #fdeb636d
 @patch
 def gallery(
     self: Predictions,
@@ -489,7 +489,7 @@ def plot_mistakes(
     positions = self.mistakes(n, by, true, predicted)
     return self.gallery(images, positions, columns, rows, tile) if len(positions) else _nothing("no such mistake")
 
-
+# %% ../nbs/08_evaluate.ipynb #ab94d203
 @patch
 def plot_correct(
     self: Predictions,
@@ -555,7 +555,7 @@ class Comparison:
     difference: float
     p_value: float
 
-
+# %% ../nbs/08_evaluate.ipynb #e2cde27e
 def compare(
     first: Predictions,   # one network's answers
     second: Predictions,  # another's, on the same pictures
@@ -569,7 +569,7 @@ def compare(
     return Comparison(only_first, only_second, len(first), second.accuracy - first.accuracy,
                       _coin_p_value(flips, min(only_first, only_second)))
 
-
+# %% ../nbs/08_evaluate.ipynb #b7564992
 def _coin_p_value(flips, rarer):
     "How often a fair coin shows one of its sides at most `rarer` times in `flips`; exact, in whole numbers until the end."
     ways = itertools.accumulate(range(rarer), lambda ways, k: ways * (flips - k) // (k + 1), initial=1)
@@ -595,7 +595,7 @@ def save(
     np.savez_compressed(buffer, logits=self.logits, labels=self.labels, index=self.index, classes=classes)
     return Path(fetch.write_atomic(path, buffer.getvalue()) or path)
 
-
+# %% ../nbs/08_evaluate.ipynb #9ec933a9
 @patch(cls_method=True)
 def load(
     cls: Predictions,

@@ -71,13 +71,13 @@ def _layer(self: Explanation, layer):
                          "name it in explain(layers=...)")
     return layer
 
-
+# %% ../nbs/09_gradcam.ipynb #2dd664d6
 @patch
 def _both_signs(self: Explanation):
     "Whether a map is drawn with both signs, (image, target)."
     return (self.against >= 0) | self.signed
 
-
+# %% ../nbs/09_gradcam.ipynb #4174abec
 @patch
 def _limits(self: Explanation, enlarged, scale):
     "The value of full strength for each map, (image, target)."
@@ -93,7 +93,7 @@ def _enlarged(self: Explanation, layer, size):
     size = (size, size) if isinstance(size, int) else tuple(size)
     return nn.functional.interpolate(self.raw[layer], size=size, mode="bilinear", align_corners=False)
 
-
+# %% ../nbs/09_gradcam.ipynb #92bc44d0
 @patch
 def maps(
     self: Explanation,
@@ -124,7 +124,7 @@ def __getitem__(self: Explanation, chosen) -> Explanation:
 def _class(self: Explanation, k):
     return self.classes[int(k)]
 
-
+# %% ../nbs/09_gradcam.ipynb #725b4f45
 @patch
 def rows(self: Explanation) -> list:
     "One dictionary for each image, target and layer: classes, probability, logit, map size and range."
@@ -176,7 +176,7 @@ def _network_input(x, norm):
     pictures = draw.as_pictures(x)
     return torch.tensor(((pictures - norm.mean) / norm.std).transpose(0, 3, 1, 2), dtype=torch.float32), pictures
 
-
+# %% ../nbs/09_gradcam.ipynb #53afbe4e
 def _pictures_of(x, norm):
     "Pictures behind a batch; without a normalisation its colours are stretched to what can be shown."
     values = x.detach().double().cpu()
@@ -197,7 +197,7 @@ def _checked_labels(labels, images):
                          f"{tuple(labels.shape)}")
     return labels.long()
 
-
+# %% ../nbs/09_gradcam.ipynb #e19e647b
 def _checked_classes(classes, labels, count):
     "Class names that fit the logits; raises ValueError when names or labels do not."
     classes = tuple(map(str, range(count))) if classes is None else tuple(classes)
@@ -233,7 +233,7 @@ def _target_list(targets):
         raise ValueError("no target was given; ask for example for targets=('predicted', 'true')")
     return targets
 
-
+# %% ../nbs/09_gradcam.ipynb #8a35b426
 def _target_names(targets, classes):
     if targets == "all":
         return classes
@@ -257,7 +257,7 @@ def _in_parts(model, x, layers, targets, labels, classes, method, batch_size, op
         on_cpu = lambda tensors: {name: tensor.cpu() for name, tensor in tensors.items()}
         yield on_cpu(maps), on_cpu(found.colours), plus.cpu(), minus.cpu(), found.logits.cpu()
 
-
+# %% ../nbs/09_gradcam.ipynb #20e93863
 def _default_layers(model, x, name):
     "The layers for a method when none is named, and a note about them."
     if name in input_methods:
@@ -309,7 +309,7 @@ def explain(
     return Explanation(raw, plus, minus, _target_names(targets, classes), logits, labels, classes, pictures, name,
                        "; ".join(notes), colours, name in sensitivities)
 
-
+# %% ../nbs/09_gradcam.ipynb #1858ff32
 def _first_known(*values):
     return next((value for value in values if value is not None), None)
 
@@ -322,7 +322,7 @@ _scale_words = {"row": "one colour scale for each picture, full red is its stron
 def _size_of(self: Explanation, layer):
     return "×".join(map(str, self.raw[layer].shape[2:]))
 
-
+# %% ../nbs/09_gradcam.ipynb #9f849628
 @patch
 def _figure_note(self: Explanation, layer, scale):
     "What a reader of a figure must know: method, layer, scale, colours."
@@ -356,7 +356,7 @@ def _drawable(self: Explanation):
                          "use .maps() or .raw")
     return self.pictures
 
-
+# %% ../nbs/09_gradcam.ipynb #2ef7a8fc
 @patch
 def _cells(self: Explanation, layer, scale):
     "A function (kind, image, target) -> function that draws this heat map or overlay on Axes."
@@ -390,7 +390,7 @@ def plot(
     note = self._figure_note(layer, scale)
     return draw.image_table(cells, column_titles=heads, cell_titles=titles, tile=tile, note=note)
 
-
+# %% ../nbs/09_gradcam.ipynb #7165cb51
 @patch
 def _true_title(self: Explanation, i):
     return "" if self.labels is None else self._class(self.labels[i])
@@ -404,7 +404,7 @@ def _repr_html_(self: Explanation):
     picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
     return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
 
-
+# %% ../nbs/09_gradcam.ipynb #4b3eec2e
 @patch
 def save(
     self: Explanation,
@@ -453,7 +453,7 @@ def plot_layers(
 # %% ../nbs/09_gradcam.ipynb #fbbe0d55
 shown_methods = ("gradcam", "hirescam", "layercam", "ablationcam", "eigencam", "occlusion", "guided-backprop")
 
-
+# %% ../nbs/09_gradcam.ipynb #da166b2d
 def compare_methods(
     model: nn.Module,      # maps (N,3,H,W) to logits (N,K)
     x,                     # as for `explain`

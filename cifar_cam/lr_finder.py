@@ -31,7 +31,7 @@ def _average(losses, beta):
         out.append(average / (1 - beta ** (t + 1)))
     return np.array(out)
 
-
+# %% ../nbs/05_lr_finder.ipynb #230e1f67
 def smooth(
     losses,              # numbers, in order
     beta: float = 0.9,   # share of the past; 0: no smoothing
@@ -69,7 +69,7 @@ def _first_valley(losses):
             return floor, k
     return floor, None
 
-
+# %% ../nbs/05_lr_finder.ipynb #bd2e671c
 def _floor(curve):
     return _first_valley(curve.smoothed)[0]
 
@@ -86,19 +86,19 @@ def _descent(curve):
     floor = _floor(curve)
     return np.log(curve.lrs[:floor + 1]), np.array(curve.smoothed[:floor + 1])
 
-
+# %% ../nbs/05_lr_finder.ipynb #d8bfdd03
 @patch(as_prop=True)
 def minimum(self: LRCurve) -> float:
     "A tenth of the rate with the lowest smoothed loss."
     return self.lrs[_floor(self)] / 10
 
-
+# %% ../nbs/05_lr_finder.ipynb #d963d4a0
 def _pace(curve):
     "Logarithms of the rates on the way down, and how fast the smoothed loss changes there; empty without a descent."
     logs, losses = _descent(curve)
     return (logs, np.gradient(losses, logs)) if len(logs) > 1 else (logs[:0], losses[:0])
 
-
+# %% ../nbs/05_lr_finder.ipynb #d653ca24
 @patch(as_prop=True)
 def steep(self: LRCurve) -> float:
     "The rate where the smoothed loss falls fastest against the logarithm of the rate; NaN when it never falls."
@@ -119,14 +119,14 @@ def _longest_fall(losses):
         at = before[at]
     return path[::-1]
 
-
+# %% ../nbs/05_lr_finder.ipynb #0dfeb0dc
 @patch(as_prop=True)
 def valley(self: LRCurve) -> float:
     "The rate in the middle of the longest fall of the smoothed loss."
     fall = _longest_fall(_descent(self)[1])
     return self.lrs[(fall[0] + fall[-1]) // 2]
 
-
+# %% ../nbs/05_lr_finder.ipynb #6497855e
 @patch(as_prop=True)
 def slide(self: LRCurve) -> float:
     "The largest rate before the lowest point at which the loss still falls at a fifth of its fastest pace; NaN when it never falls."
@@ -157,7 +157,7 @@ def _refusal(curve):
     if curve.diverged is None and _learned(curve) is None:
         return f"the sweep ended at {curve.lrs[-1]:.3g} before the loss broke; go on to larger rates (lr_max)"
 
-
+# %% ../nbs/05_lr_finder.ipynb #32b8adf6
 def _is_hopeless(curve):
     "Whether not even short trainings can help: too few steps to tell, or a net that is trained already."
     return len(curve.lrs) < 20 or bool(curve.guessing and curve.smoothed[0] < curve.guessing / 2)
@@ -175,7 +175,7 @@ def _peak(curve):
     stable = math.sqrt(curve.lrs[_floor(curve)] * curve.diverged) if curve.diverged else math.inf
     return min(stable, _learned(curve) or math.inf)
 
-
+# %% ../nbs/05_lr_finder.ipynb #f554ceaf
 def _two_digits(rate):
     return float(f"{rate:.2g}")
 
@@ -189,14 +189,14 @@ def _unlearned(curve):
     "The loss of a network that has learned nothing."
     return min(curve.smoothed[0], curve.guessing or math.inf)
 
-
+# %% ../nbs/05_lr_finder.ipynb #5c6b4f32
 @patch(as_prop=True)
 def judged(self: LRCurve) -> np.ndarray:
     "The losses of the short trainings, each averaged with its neighbours (1:2:1); a broken training counts as nothing learned."
     losses = np.pad(np.minimum([loss for _, loss in self.confirmed], _unlearned(self)), 1, mode="edge")
     return (losses[:-2] + 2 * losses[1:-1] + losses[2:]) / 4
 
-
+# %% ../nbs/05_lr_finder.ipynb #9e1cdece
 @patch(as_prop=True)
 def recommended(self: LRCurve):
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
@@ -206,14 +206,14 @@ def recommended(self: LRCurve):
     peaks = _peaks(self)
     return _two_digits(np.median(peaks)) if 2 * len(peaks) > len(self.repeats) + 1 else None
 
-
+# %% ../nbs/05_lr_finder.ipynb #302de22c
 @patch(as_prop=True)
 def interval(self: LRCurve):
     "Lowest and highest recommendation of at least three sweeps, or None."
     peaks = _peaks(self)
     return (_two_digits(min(peaks)), _two_digits(max(peaks))) if len(peaks) >= 3 else None
 
-
+# %% ../nbs/05_lr_finder.ipynb #6d56c621
 @patch(as_prop=True)
 def reason(self: LRCurve) -> str:
     "Why there is no recommendation; empty when there is one."
@@ -224,7 +224,7 @@ def reason(self: LRCurve) -> str:
                 "loss and that of guessing; take more steps")
     return next(filter(None, map(_refusal, (self, *self.repeats))))
 
-
+# %% ../nbs/05_lr_finder.ipynb #7edbcc1f
 @patch
 def suggestions(self: LRCurve) -> dict:
     "Each rule's rate by name."
@@ -246,7 +246,7 @@ def _batches(loader, steps, epoch=None):
         if done == before:
             raise ValueError(f"the loader gave {done} batches and then no more; give one that is not empty and can be gone through again")
 
-
+# %% ../nbs/05_lr_finder.ipynb #a7f85b17
 def _rates(lr_min, lr_max, steps):
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
@@ -366,7 +366,7 @@ def _confirm(trial, curve, steps, valid):
         is_good(place)
     return tuple((rate(place), loss) for place, loss in sorted(tried.items()))
 
-
+# %% ../nbs/05_lr_finder.ipynb #65d202b0
 def _short_training(trial, peak, steps, valid):
     "Mean loss after a one-cycle training of `steps` steps, on `valid` or a tenth more batches; infinite when it broke."
     model, optimizer, batches = trial.fresh(0, steps if valid else steps + max(1, steps // 10), anew=True)
@@ -396,7 +396,7 @@ def plot(
     clipped = {"each batch": np.minimum(self.losses, top), "smoothed": np.minimum(self.smoothed, top)}
     return draw.curves(clipped, ax=ax, x=self.lrs, xlabel="learning rate", ylabel="loss", log_x=True, marks=marks)
 
-
+# %% ../nbs/05_lr_finder.ipynb #e31c20ba
 @patch
 def _repr_html_(self: LRCurve):
     rows = [[rule, f"{rate:.3g}"] for rule, rate in self.suggestions().items()]

@@ -30,7 +30,7 @@ def make_norm(
         raise ValueError(f"unknown norm {norm!r}; choose one of {', '.join(norms)}")
     return norms[norm](channels)
 
-
+# %% ../nbs/03_model.ipynb #87b3572b
 def conv(
     inputs: int,         # feature maps in
     outputs: int,        # feature maps out
@@ -48,7 +48,7 @@ def _first_stride(stem_stride):
         raise ValueError(f"stem_stride={stem_stride!r}; choose 1 for pictures of about 32 pixels, 2 for 64, 4 for 128 and more")
     return min(stem_stride, 2)
 
-
+# %% ../nbs/03_model.ipynb #5650d21e
 def _reduced(x, stem_stride):
     "Maps after the second half of a stem of stride 4; others as they are."
     return F.max_pool2d(x, 3, 2, 1) if stem_stride == 4 else x
@@ -69,7 +69,7 @@ class BasicBlock(nn.Module):
         y = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
-
+# %% ../nbs/03_model.ipynb #b79059db
 def _shortcut(inputs, outputs, stride, norm):
     if stride == 1 and inputs == outputs:
         return nn.Identity()
@@ -195,7 +195,7 @@ class CustomResNet(nn.Module):
         x = self.dropout(self.layer3(self.layer2(self.layer1(_reduced(self.prep(x), self.stem_stride)))))
         return self.linear(self.pool(x).flatten(1)) * self.logit_scale
 
-
+# %% ../nbs/03_model.ipynb #95c3d667
 def _check_choices(**choices):
     for option, (value, allowed) in choices.items():
         if value not in allowed:
@@ -223,7 +223,7 @@ def _fast_norm(maps):
     norm.weight.requires_grad_(False)
     return norm
 
-
+# %% ../nbs/03_model.ipynb #bf83f3f9
 class FastGroup(nn.Module):
     "conv – pool – norm – GELU – conv – norm – GELU."
     def __init__(self, inputs, outputs, dirac=True, pool_first=True, activation=nn.GELU):
@@ -278,14 +278,14 @@ def _resnet(block, counts):
         return ResNet(block, counts, num_classes, width, last_stride, norm, stem_stride)
     return make
 
-
+# %% ../nbs/03_model.ipynb #a7ae91ab
 model_makers = {
     "resnet18": _resnet(BasicBlock, (2, 2, 2, 2)), "resnet34": _resnet(BasicBlock, (3, 4, 6, 3)),
     "resnet50": _resnet(Bottleneck, (3, 4, 6, 3)), "resnet101": _resnet(Bottleneck, (3, 4, 23, 3)),
     "resnet152": _resnet(Bottleneck, (3, 8, 36, 3)), "custom_resnet": CustomResNet, "fast": FastNet,
 }
 
-
+# %% ../nbs/03_model.ipynb #5126de1c
 def models() -> list:
     "The names `create_model` knows."
     return list(model_makers)

@@ -36,7 +36,7 @@ def _unpacked(data, name, limit=200_000_000):
         raise ValueError(f"{plain(name)} unpacks to more than {limit:,} bytes; use the official file")
     return data
 
-
+# %% ../nbs/01a_more_data.ipynb #f8bb250e
 def read_idx(
     data: bytes,     # the whole file, gzipped or not
     axes: int,       # how many axes it must have: 3 for pictures, 1 for labels
@@ -80,7 +80,7 @@ def _idx_images(pictures, labels, kind, note):
                          "use the official files")
     return Images(np.repeat(pictures[..., None], 3, -1), labels.astype(np.int64), _idx_sets[kind]["classes"], name=kind, note=note)
 
-
+# %% ../nbs/01a_more_data.ipynb #3b51178b
 def _read_idx_set(read, kind, note=""):
     "Both sets through `read(name) -> bytes`."
     arrays = [read_idx(read(name), 3 if "images" in name else 1, name) for name in _files]
@@ -94,14 +94,14 @@ def _idx_data(kind, folder):
         fetch.download([url + name for url in layout["urls"]], folder/name, sha256, size, nearby=(f"{kind}/{name}", name))
     return _read_idx_set(lambda name: (folder/name).read_bytes(), kind)
 
-
+# %% ../nbs/01a_more_data.ipynb #9765f11c
 def mnist(
     folder=None,  # where to keep the four files; default: mnist/ in the package's cache folder (environment variable CIFAR_CAM_HOME)
 ) -> tuple:       # (60,000 training `Images`, 10,000 test `Images`) of 28×28
     "MNIST, downloaded once and SHA-256 checked; raises DownloadError."
     return _idx_data("mnist", folder)
 
-
+# %% ../nbs/01a_more_data.ipynb #288dd69e
 def fashion_mnist(
     folder=None,  # as for `mnist`, default: fashion-mnist/
 ) -> tuple:       # (60,000 training `Images`, 10,000 test `Images`) of 28×28
@@ -145,7 +145,7 @@ def _tiny_members(names):
             valid.append(name)
     return sorted(train), train, valid
 
-
+# %% ../nbs/01a_more_data.ipynb #b90fa908
 def _tiny_answers(text):
     "The class number of each validation picture out of `val_annotations.txt`."
     return {f"val/images/{parts[0]}": parts[1] for parts in (line.split("\t") for line in text.splitlines()) if len(parts) > 1}
@@ -160,7 +160,7 @@ def _decoded(read, names, pixels=64):
         pictures[k] = picture.pixels if picture.pixels.shape == pictures.shape[1:] else fit(picture, pixels).pixels
     return pictures
 
-
+# %% ../nbs/01a_more_data.ipynb #b7683404
 def _read_tiny(names, read, source):
     "The two sets of Tiny ImageNet from its member `names` and `read(names) -> {name: bytes}`; raises ValueError naming `source`."
     numbers, train, valid = _tiny_members(names)
@@ -187,7 +187,7 @@ def _tiny_zip(path):
     read = lambda wanted: dict(zip(wanted, fetch.archive_members(path, [names[name] for name in wanted]).values()))
     return _read_tiny(names, read, path)
 
-
+# %% ../nbs/01a_more_data.ipynb #b73f1280
 def _tiny_folder(path):
     "The two sets of Tiny ImageNet from its unpacked folder."
     names = [p.relative_to(path).as_posix() for part in ("train", "val") for p in (path/part).rglob("*") if p.is_file()] + ["words.txt"]
@@ -200,7 +200,7 @@ def _poured_together(train, test, share, seed=0):
                    note=f"train and val poured together, {share:.0%} of each class set aside for testing by seed {seed}")
     return whole.split(share, seed)
 
-
+# %% ../nbs/01a_more_data.ipynb #29da4cf6
 def tiny_imagenet(
     folder=None,                 # where to keep the archive; default: the package's cache folder (environment variable CIFAR_CAM_HOME)
     share: float | None = None,  # None: the official 100,000 and 10,000; 0.3: poured together and split 70 : 30, as the courses did
@@ -213,7 +213,7 @@ def tiny_imagenet(
 # %% ../nbs/01a_more_data.ipynb #f06ba4ec
 data_sets = {"mnist": mnist, "fashion-mnist": fashion_mnist, "tiny-imagenet": tiny_imagenet, "tiny-imagenet-70-30": lambda: tiny_imagenet(share=0.3)}
 
-
+# %% ../nbs/01a_more_data.ipynb #d8af93c1
 def from_path(
     path: Path,   # an existing file or folder
 ) -> tuple:       # (training `Images`, test `Images`), or None when it is laid out as none of these sets

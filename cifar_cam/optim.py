@@ -47,7 +47,7 @@ def _check_length(epochs, steps_per_epoch):
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(f"a schedule needs at least one epoch of one step, got {epochs} epochs of {steps_per_epoch} steps")
 
-
+# %% ../nbs/04_optim.ipynb #65e51c15
 def constant(
     lr: float,             # the learning rate
     epochs: int,           # length in epochs
@@ -193,7 +193,7 @@ def linear(
 # %% ../nbs/04_optim.ipynb #f73bd554
 schedules = {"constant": constant, "one_cycle": one_cycle, "multi_step": multi_step, "cyclic": cyclic, "plateau": plateau, "linear": linear}  # and `composed`, below
 
-
+# %% ../nbs/04_optim.ipynb #bd060a9b
 def schedule(
     settings: dict,        # {"name": one of `schedules`, ...its settings}
     epochs: int,           # length in epochs
@@ -223,7 +223,7 @@ def composed(
     rate = lambda step, losses=(): math.prod(part(step, losses) for part in (first, *factors))
     return Schedule("composed", first.steps, steps_per_epoch, rate, first.momentum_at, adapts)
 
-
+# %% ../nbs/04_optim.ipynb #bde5b43c
 schedules["composed"] = composed
 
 # %% ../nbs/04_optim.ipynb #251f02ab
@@ -254,7 +254,7 @@ def sgd(
     "Stochastic gradient descent with momentum."
     return torch.optim.SGD(parameter_groups(model, weight_decay, decay_all), lr=lr, momentum=momentum, nesterov=nesterov)
 
-
+# %% ../nbs/04_optim.ipynb #ff53d4e0
 def adam(
     model: torch.nn.Module,     # the network
     lr: float = 1e-3,           # learning rate; a schedule overrides it
@@ -356,7 +356,7 @@ def rate_ratios(
 # %% ../nbs/04_optim.ipynb #e8844379
 optimizers = {"sgd": sgd, "adam": adam, "muon": muon}
 
-
+# %% ../nbs/04_optim.ipynb #664e3fa2
 def optimizer(
     settings: dict,          # {"name": one of `optimizers`, ...its settings}
     model: torch.nn.Module,  # the network

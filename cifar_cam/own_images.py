@@ -416,7 +416,7 @@ def _overlays(found, i, layer):
     why, sharp = found.explanation, _sharp(found.pictures[i])
     return [why.overlay(i, t, layer, picture=sharp) for t in range(len(why.target_names))]
 
-
+# %% ../nbs/09b_own_images.ipynb #d317185c
 def _captions(found, i):
     return [found.explanation.caption(i, t) for t in range(len(found.explanation.target_names))]
 

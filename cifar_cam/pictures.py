@@ -202,7 +202,7 @@ def _trouble(data, name):
     except Exception as problem:
         raise ValueError(f"{name} is cut short or damaged ({plain(problem)}); copy or download it again") from problem
 
-
+# %% ../nbs/00c_pictures.ipynb #0d48126d
 def _check_pixels(picture, name, largest):
     if picture.width * picture.height > largest:
         raise ValueError(f"{name} has {picture.width}×{picture.height} pixels, more than largest={largest:,}; "

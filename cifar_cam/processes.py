@@ -63,7 +63,7 @@ def share(self: Team, batches):
                          "one for each; use drop_last=True, or another batch size")
     return batches.sharded(self.rank, self.size)
 
-
+# %% ../nbs/07b_processes.ipynb #2f23de76
 @patch
 def whole(self: Team, batches):
     "The batches before they were shared, for the learning-rate finder."
@@ -100,7 +100,7 @@ def _message(self: Team, weights, running, counters, totals, problem):
     weighted = [v.flatten().float() * totals[2] for v in [*gradients, *running]]
     return torch.cat([*weighted, torch.tensor(there, device=device), numbers])
 
-
+# %% ../nbs/07b_processes.ipynb #9dac603c
 @patch
 def _read(self: Team, message, weights, running, counters, count):
     "Put summed gradients and statistics, divided by the number of pictures, where they belong."
@@ -131,7 +131,7 @@ def any(self: Team, flag):
         dist.all_reduce(seen, dist.ReduceOp.MAX)
     return bool(seen)
 
-
+# %% ../nbs/07b_processes.ipynb #09c290b9
 @patch
 def total(self: Team, *numbers):
     "Numbers or tensors, each summed over the team, as float64 tensors."
@@ -147,12 +147,12 @@ def _to_bytes(value):
     text = json.dumps(words).encode()
     return struct.pack("<q", len(text)) + text + tensors_to_bytes(tensors)
 
-
+# %% ../nbs/07b_processes.ipynb #69b12e50
 def _from_bytes(data):
     length, = struct.unpack_from("<q", data)
     return unpack(json.loads(data[8:8 + length]), tensors_from_bytes(data[8 + length:]))
 
-
+# %% ../nbs/07b_processes.ipynb #4ade6cfb
 @patch
 def told(self: Team, value):
     "The leading process's value; raises TypeError for what cannot be packed, see `pack`."
@@ -164,7 +164,7 @@ def told(self: Team, value):
         dist.broadcast(data, 0)
     return value if self.leads else _from_bytes(data.numpy().tobytes())
 
-
+# %% ../nbs/07b_processes.ipynb #a0224de7
 @patch
 def follow(self: Team, make, take):
     "`take` what the leading process `make`s."
@@ -204,7 +204,7 @@ def join(
     teams.append(Team(timeout, sync_batch_norm))
     return teams[-1]
 
-
+# %% ../nbs/07b_processes.ipynb #9a10668c
 def leave():
     "Part from the others, if there are any; learners made from now on train alone."
     if isinstance(teams[-1], Team):

@@ -90,7 +90,7 @@ def to_dict(self: Recipe) -> dict:
     "The recipe as plain data."
     return json.loads(json.dumps(asdict(self)))
 
-
+# %% ../nbs/10a_recipe_cards.ipynb #45ad34a2
 @patch(cls_method=True)
 def from_dict(
     cls: Recipe,
@@ -103,7 +103,7 @@ def from_dict(
         raise ValueError(f"a recipe has no setting {', '.join(unknown)}; it has {', '.join(known)}")
     return cls(**settings)
 
-
+# %% ../nbs/10a_recipe_cards.ipynb #b3bfc39f
 @patch
 def digest(self: Recipe) -> str:
     "A short fingerprint of all settings; equal recipes have equal ones."
@@ -120,7 +120,7 @@ def _words(value):
         return f"{name} ({rest})" if name and rest else name or rest
     return ", ".join(map(_words, value)) if isinstance(value, (list, tuple)) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
-
+# %% ../nbs/10a_recipe_cards.ipynb #788e721c
 @patch
 def card(self: Recipe) -> list:
     "The recipe as (setting, value) rows for people."
@@ -129,7 +129,7 @@ def card(self: Recipe) -> list:
     shown["quirks"] = "; ".join(f"{name}: {quirks[name]}" for name in self.quirks)
     return [(name.replace("_", " "), value) for name, value in shown.items()]
 
-
+# %% ../nbs/10a_recipe_cards.ipynb #c8514d93
 @patch
 def _repr_html_(self: Recipe):
     return draw.html_table([list(row) for row in self.card()], ["setting", "value"], caption=f"Recipe {self.name} ({self.digest()})")
@@ -155,7 +155,7 @@ def _stretched(plan, factor):
     new |= {k: [m * factor for m in plan[k]] for k in ("milestones",) if k in plan}
     return new | {k: max(1, round(plan[k] * factor)) for k in ("patience", "cooldown") if plan.get(k)}
 
-
+# %% ../nbs/10a_recipe_cards.ipynb #eb8be817
 @patch
 def scaled(
     self: Recipe,

@@ -73,7 +73,7 @@ _ours = [
 # %% ../nbs/11_recipes.ipynb #89b5dbfa
 _fixed = {r.name: r for r in [*_ours, *(modes["fixed"] for modes in projects.values())]}
 
-
+# %% ../nbs/11_recipes.ipynb #9bd453ea
 def recipe(
     name: str,             # one of those in `recipes()`
     mode: str = "fixed",   # a course recipe as it was meant, or as_run: as its code ran
@@ -92,7 +92,7 @@ def _measured():
     "What runs of the recipes measured, a dictionary a run; the package brings it along."
     return json.loads(importlib.resources.files("cifar_cam").joinpath("measured.json").read_text())
 
-
+# %% ../nbs/11_recipes.ipynb #31f0a938
 def _result(name, mode, epochs):
     "The figure of the longest run of a recipe, and how long it was if that is not the recipe's length."
     runs = [run for run in _measured() if (run["recipe"], run["mode"]) == (name, mode)]
@@ -126,7 +126,7 @@ class RecipeTable(list):
         lines = ["  ".join(row[k].ljust(widths[k]) for k in order).rstrip() for row in (self.header, *self.rows())]
         return "\n".join([*lines, f"{self.caption} ({', '.join(self.copies())})"])
 
-
+# %% ../nbs/11_recipes.ipynb #ed09415b
 def recipes() -> RecipeTable:
     "All recipes."
     return RecipeTable(_fixed.values())
@@ -137,7 +137,7 @@ _made_for = {
     "tiny-imagenet": dict(classes=200, pixels=64, pictures=100_000),
 }
 
-
+# %% ../nbs/11_recipes.ipynb #14ef7511
 def _home(recipe_):
     "Classes, pixels and pictures of the set a recipe is made for."
     return _made_for.get(recipe_.data, _made_for["cifar10"])
@@ -162,7 +162,7 @@ def _learned_from(recipe_, images):
     aside = lambda n: min(max(round(share * n), 1), n - 1) if share and n else 0
     return sum(n - aside(n) for n in images.counts().values())
 
-
+# %% ../nbs/11_recipes.ipynb #2f4ed326
 def _slower(plan, factor):
     "A schedule's settings with all rates multiplied, also in schedules within schedules."
     if isinstance(plan, list):
@@ -197,7 +197,7 @@ def _longer(value, factor, least):
         return [_longer(v, factor, least) for v in value]
     return max(least, round(value * factor)) if isinstance(value, int) else value * factor
 
-
+# %% ../nbs/11_recipes.ipynb #d2923605
 def _fit_lengths(recipe_, images):
     factor, steps, words = _factor(recipe_, images), [], []
     for op in policy(recipe_.augmentation).to_list() if factor != 1 else ():
@@ -235,7 +235,7 @@ def _fit_layers(recipe_, images):
     left = [layer for layer in wanted if layer not in kept]
     return (dict(explain_layers=kept), [f"not explained at {', '.join(left)}: its map is a single pixel"]) if left else ({}, [])
 
-
+# %% ../nbs/11_recipes.ipynb #8b66e8cc
 def _fit_mirrors(recipe_, images):
     mirrors = [op for op in recipe_.augmentation if "flip" in op["op"]]
     if images.name != "mnist" or not (mirrors or recipe_.tta):
@@ -254,7 +254,7 @@ def _about_length(recipe_, fitted, images):
     return [f"{fitted.epochs} epochs are {fitted.epochs * steps:,} steps, with {home['pictures']:,} pictures they would be {fitted.epochs * usual:,}; "
             f"more epochs (epochs={more}, --epochs {more}) may be worth their time"]
 
-
+# %% ../nbs/11_recipes.ipynb #cad85a7b
 def fitted_to(
     recipe_: Recipe,  # what to train by
     images,           # the training `Images`
@@ -277,7 +277,7 @@ def _versions():
     return {"cifar_cam": importlib.metadata.version("cifar_cam"), "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in names}}
 
-
+# %% ../nbs/11_recipes.ipynb #c261f1ab
 def _processor():
     "The processor's name, where the system tells it."
     try:
@@ -286,7 +286,7 @@ def _processor():
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
-
+# %% ../nbs/11_recipes.ipynb #8b09b464
 def _machine(learner):
     device = learner.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
@@ -300,13 +300,13 @@ def _data_record(source, train, test):
                 train=len(train), test=len(test), pixels=list(train.images.shape[1:3]), classes=list(train.classes),
                 fingerprint=train.fingerprint(), test_fingerprint=test.fingerprint())
 
-
+# %% ../nbs/11_recipes.ipynb #db0d0a2f
 def _command(recipe_, source, seed, registered):
     changed = {k: v for k, v in recipe_.to_dict().items() if registered and v != registered.to_dict()[k]}
     options = "".join(f" --{k} {v}" for k, v in changed.items() if k in ("mode", "epochs"))
     return f"cifar-cam train --recipe {recipe_.name} --data {shlex.quote(str(source))} --seed {seed}{options}"
 
-
+# %% ../nbs/11_recipes.ipynb #3e4777c8
 def _write_json(path, content):
     return write_atomic(path, json.dumps(content, indent=1).encode())
 
@@ -333,7 +333,7 @@ def _at_once(images):
     "How many pictures to measure at a time: 1,000 of 32×32, fewer larger ones."
     return max(1, min(1000, len(images), 1_024_000 // math.prod(images.images.shape[1:3])))
 
-
+# %% ../nbs/11_recipes.ipynb #dc6c1cd5
 def _loaders(recipe_, train, test, seed, workers, device):
     "Loaders to train, validate and (if the recipe says so) watch the test set, all normalised alike."
     rest, valid = train.split(recipe_.valid_fraction, seed, least=1) if recipe_.valid_fraction else (train, None)
@@ -355,7 +355,7 @@ def _model(recipe_, training, classes):
         model.prepare(normalise(training.images.images[:5000], training.norm))
     return model
 
-
+# %% ../nbs/11_recipes.ipynb #0198a68f
 def _learner(recipe_, loaders, classes, out, device, precision, progress):
     training, valid, watched = loaders
     model = _model(recipe_, training, classes)
@@ -382,7 +382,7 @@ def _say(aloud, recipe_, images, notes):
     if aloud and notes:
         print("\n".join([f"{recipe_.name} on {images!r}: {images.note}".rstrip(": "), *(f"- {note}" for note in notes)]))
 
-
+# %% ../nbs/11_recipes.ipynb #0acae857
 def _both_sets(source):
     "Training and test set by name or path, or as they are given."
     train, test = source if isinstance(source, tuple) else load_data(source)
@@ -493,7 +493,7 @@ def run(
     _say(progress, recipe_, train, notes)
     return _train(recipe_, learner, record, test, Path(out), tracking)
 
-
+# %% ../nbs/11_recipes.ipynb #be9dde2c
 def _now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
@@ -517,7 +517,7 @@ def _train(recipe_, learner, record, test, out, tracking):
             return Run(out, recipe_, learner.history, {}, True, learner.model)
         return _finish(recipe_, learner, record, test, out, tracking)
 
-
+# %% ../nbs/11_recipes.ipynb #e8b507c0
 def _fit(recipe_, learner, out, tracking):
     "Find the rate if asked, draw what can be drawn before training, and train."
     settings = dict(recipe_.schedule)

@@ -44,7 +44,7 @@ class Record:
         "What the run was trained and tested on."
         return _dictionary(self.run.get("data"))
 
-
+# %% ../nbs/12_report.ipynb #b2348f8d
 def _dictionary(value):
     return value if isinstance(value, dict) else {} if value is None else {"name": value}
 
@@ -61,7 +61,7 @@ def _read_json(path):
         raise ValueError(f"{path} must hold a JSON object, found a {type(content).__name__}; restore it, or train again")
     return content
 
-
+# %% ../nbs/12_report.ipynb #1f07e52e
 def _read_history(path):
     if not path.is_file():
         return History()
@@ -81,7 +81,7 @@ def _check_metrics(path, metrics):
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} not as a run writes it; evaluate the run again")
 
-
+# %% ../nbs/12_report.ipynb #18cf10bc
 def _check_finder(path, finder):
     lengths = {len(finder.get(k, ())) for k in ("lrs", "losses")}
     numbers = all(isinstance(v, (int, float, type(None))) for k in ("lrs", "losses", "smoothed") for v in finder.get(k, ()))
@@ -115,7 +115,7 @@ def escape(
     text = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text)
     return html.escape(text)
 
-
+# %% ../nbs/12_report.ipynb #538f7828
 def percent(
     share,             # 0..1; None or NaN: not known
     digits: int = 2,   # after the decimal point
@@ -123,14 +123,14 @@ def percent(
     "A share in per cent (with a space that does not break), a dash when it is not known."
     return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f}\u00a0%"
 
-
+# %% ../nbs/12_report.ipynb #bdabad65
 def short_count(
     n: int,  # 0 or more
 ) -> str:
     "A large count in three digits."
     return f"{n / 1e6:.3g} M" if n >= 1e6 else f"{n / 1e3:.3g} k" if n >= 1e4 else f"{n:,}"
 
-
+# %% ../nbs/12_report.ipynb #325a03ea
 def duration(
     seconds,  # a number; None or NaN: not known
 ) -> str:
@@ -151,7 +151,7 @@ def _table(rows, header, kind="", caption=None):
     head = f"<thead><tr>{head}</tr></thead>\n" if header else ""
     return f'<div class="scroll"><table class="{kind}">\n{top}{head}<tbody>\n{body}</tbody></table></div>\n'
 
-
+# %% ../nbs/12_report.ipynb #4759fa54
 def _card(title, *parts):
     return f"<section>\n<h2>{escape(title)}</h2>\n{''.join(parts)}</section>\n"
 
@@ -166,7 +166,7 @@ def _png_size(data):
         return None
     return struct.unpack(">II", data[16:24])
 
-
+# %% ../nbs/12_report.ipynb #d9c2b446
 def _picture(record, name, alt, caption, what):
     "A saved figure with its caption; says so when it is missing or damaged."
     file = f"figures/{name}.png"
@@ -201,11 +201,11 @@ def _style(name, number):
     "A line's style: training, validation and test look the same everywhere."
     return {"training": 0, "validation": 1, _test_line: 2}.get(name, number)
 
-
+# %% ../nbs/12_report.ipynb #180d1a0b
 def _finite(values):
     return [v for v in values if v is not None and math.isfinite(v)]
 
-
+# %% ../nbs/12_report.ipynb #cb5fa9f9
 def _path(points):
     "The line through points, broken where one is None."
     steps, pen = [], "M"
@@ -217,7 +217,7 @@ def _path(points):
             pen = "L"
     return "".join(steps)
 
-
+# %% ../nbs/12_report.ipynb #1b29d98f
 def _scale(low, high, start, end, log=False):
     "The function from values to places on the page."
     f = math.log if log else float
@@ -255,13 +255,13 @@ def _line(number, x, values, to_x, to_y, identity):
     dots = "".join(f'<circle cx="{p[0]:.1f}" cy="{p[1]:.1f}" r="2.4"/>' for p in points if p) if sum(map(bool, points)) <= 15 else ""
     return f'<g class="line{number}" clip-path="url(#{identity})"><path d="{_path(points)}"/>{dots}</g>'
 
-
+# %% ../nbs/12_report.ipynb #1c84a736
 def _marks(marks, to_x):
     "Dotted lines at named places; the names stand to the left of them."
     return "".join(f'<g class="mark"><path d="M{to_x(v):.1f} {_top}V{_bottom}"/><text x="{to_x(v) - 4:.1f}" y="{_top + 9}" '
                    f'text-anchor="end">{escape(name)}</text></g>' for name, v in marks.items())
 
-
+# %% ../nbs/12_report.ipynb #d1d1a2fe
 def _axes(to_x, to_y, places, limits, xlabel, show, log_x):
     "Grid, numbers and the x axis's name."
     low, high = min(places), max(places)
@@ -280,7 +280,7 @@ def _legend(entries):
     return f'<p class="{kind}">' + "".join(f'<span class="key{_style(name, k)}">{escape(name)} <b>{escape(value)}</b></span>'
                                           for k, (name, value) in enumerate(entries)) + "</p>\n"
 
-
+# %% ../nbs/12_report.ipynb #ea166bbf
 def _chart_figure(title, svg, entries, caption=""):
     return (f'<figure><h3>{escape(title)}</h3>\n{_legend(entries) if entries else ""}{svg}'
             f'<figcaption>{escape(caption)}</figcaption></figure>\n')
@@ -438,7 +438,7 @@ def class_rows(
         result.append({"class": row["class"], "n": n, "correct": correct, "accuracy": accuracy, "low": low, "high": high})
     return result
 
-
+# %% ../nbs/12_report.ipynb #761c2744
 def overall_result(
     record: Record,
 ) -> dict:
@@ -456,7 +456,7 @@ def _number(name, value, below="", kind=""):
     below = f"<dd>{escape(below)}</dd>" if below else ""
     return f'<div class="{kind}"><dt>{escape(name)}</dt><dd class="big">{escape(value)}</dd>{below}</div>\n'
 
-
+# %% ../nbs/12_report.ipynb #f094b59b
 def _numbers(record):
     "The row of large numbers."
     metrics, machine, result = record.metrics, _dictionary(record.run.get("machine")), overall_result(record)
@@ -477,7 +477,7 @@ def _epochs(record):
     done, planned = record.metrics.get("epochs") or len(record.history), record.recipe.get("epochs")
     return str(done), f"of {planned}" if planned and planned != done else ""
 
-
+# %% ../nbs/12_report.ipynb #24b862f3
 def _seconds(record):
     seconds = _finite(record.history.column("seconds"))
     return record.metrics.get("seconds", sum(seconds) if seconds else None)
@@ -497,7 +497,7 @@ def _confusion_words(record):
     return (f" Its most common mistake: <b>{escape(pair['true'])}</b> taken for <b>{escape(pair['predicted'])}</b>, "
             f"{pair['count']:,} times ({percent(pair['share'], 1)} of all {escape(pair['true'])} pictures).")
 
-
+# %% ../nbs/12_report.ipynb #856e188a
 def verdict(
     record: Record,
 ) -> str:  # HTML
@@ -531,7 +531,7 @@ def _choice_words(record):
         return f"The weights are those of the last epoch; no epoch was chosen by its result, and {aside}."
     return "The record does not say how the weights were chosen."
 
-
+# %% ../nbs/12_report.ipynb #10d12977
 def _test_words(record):
     "How often the test set was read."
     views = "mirrored and shifted" if record.recipe.get("tta") == "flip-shift" else "mirrored"
@@ -556,7 +556,7 @@ def _trust(record):
     items = "".join(f"<li>{escape(text)}</li>\n" for text in words)
     return _card("How far to trust the number", f"<ul>\n{items}</ul>\n", _contradiction(record))
 
-
+# %% ../nbs/12_report.ipynb #a526fe2c
 def _contradiction(record):
     "A warning when metrics.json and predictions.npz tell different accuracies."
     stated, counted = record.metrics.get("test_accuracy"), record.predictions.accuracy if record.predictions else None
@@ -577,7 +577,7 @@ def _history_chart(record, what, title, show):
     last = [(label, show(_finite(values)[-1], 2)) for label, values in series.items()]
     return _chart_figure(title, svg, last) if svg else ""
 
-
+# %% ../nbs/12_report.ipynb #21054b4d
 def _curves(record):
     "The card with loss and accuracy."
     whole = lambda v, digits=0: percent(v, digits)
@@ -624,7 +624,7 @@ def _schedule_figure(record):
     caption = f"The learning rate of each epoch; highest {max(_finite(rates)):.3g}."
     return _chart_figure("Schedule", svg, [], caption)
 
-
+# %% ../nbs/12_report.ipynb #bec42519
 def _rates(record):
     return _card("Learning rate", f'<div class="two">{_finder_figure(record)}{_schedule_figure(record)}</div>\n')
 
@@ -637,7 +637,7 @@ def _confusion_cell(count, share, right, worst):
     kind = ("right" if right else "wrong") + (" strong" if strength > 0.7 else "")
     return f'<td class="{kind}" style="--a:{strength:.2f}">{count:,}</td>'
 
-
+# %% ../nbs/12_report.ipynb #8e6a1e8a
 def _confusion_table(predictions):
     counts = predictions.confusion
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -674,7 +674,7 @@ def _range(row, start):
     return (f'<span class="range"><i style="left:{at(row["low"]):.1f}%;width:{at(row["high"]) - at(row["low"]):.1f}%"></i>'
             f'<b style="left:{at(row["accuracy"]):.1f}%"></b></span>')
 
-
+# %% ../nbs/12_report.ipynb #3f1e50d7
 def _classes(record):
     "The card with accuracy and interval of every class."
     rows = sorted(class_rows(record), key=lambda r: (not r["n"], r["accuracy"] if r["n"] else 0))
@@ -696,7 +696,7 @@ def _mistake_words(predictions, positions):
     return "; ".join(f"picture {predictions.index[k]}: {names[predictions.labels[k]]} taken for {names[predictions.predicted[k]]} "
                      f"({percent(predictions.confidence[k], 0)})" for k in positions)
 
-
+# %% ../nbs/12_report.ipynb #5e4725e2
 _here = "Here are those the network was surest of."
 _mistake_figures = {  # file -> (what it shows, caption)
     "gradcam": ("The most confident mistakes with their Grad-CAM", "The surest mistakes with Grad-CAM: red is what spoke for "
@@ -706,7 +706,7 @@ _mistake_figures = {  # file -> (what it shows, caption)
     "mistakes": ("Gallery of the most confident mistakes", "The surest mistakes, surest first."),
 }
 
-
+# %% ../nbs/12_report.ipynb #05576faa
 def _mistakes(record):
     "The card with the surest mistakes and their explanations."
     p = record.predictions
@@ -719,7 +719,7 @@ def _mistakes(record):
                for name, (what, caption) in _mistake_figures.items()]
     return _card(title, counted, *figures, _surest_table(p))
 
-
+# %% ../nbs/12_report.ipynb #c533a9be
 def _surest_table(p):
     if p is None:
         return ""
@@ -734,7 +734,7 @@ def _augmentation(record):
                  "Training pictures as the network sees them: cut, mirrored, covered as the recipe says.",
                  "the augmented pictures cannot be shown"))
 
-
+# %% ../nbs/12_report.ipynb #0ae80cae
 _placed = ("gradcam", "gradcam_layers", "mistakes", "augmentation", "schedule", "lr_find", "curves", "confusion", "per_class")
 
 
@@ -759,7 +759,7 @@ def _value(value):
         return "yes" if value else "no"
     return escape(f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value)
 
-
+# %% ../nbs/12_report.ipynb #64d20e36
 def _pairs(settings, leave_out=()):
     rows = [(escape(str(k).replace("_", " ")), _value(v)) for k, v in settings.items() if k not in leave_out and v not in ({}, None, "")]
     return _table(rows, [], "pairs")
@@ -773,7 +773,7 @@ def _recipe_card(record):
         recipe["reported by its source"] = ", ".join(f"{k} {show(v)}" for k, v in reported.items())
     return _card("The recipe", _pairs(recipe) if recipe else _missing("the recipe", "its settings cannot be listed"))
 
-
+# %% ../nbs/12_report.ipynb #b25ee494
 def _record_card(record):
     known = ("recipe", "versions", "machine", "data", "command")
     parts = {k.capitalize(): _dictionary(record.run.get(k)) for k in ("data", "machine", "versions")}
@@ -782,7 +782,7 @@ def _record_card(record):
     rest = {k: plain(v) if k in ("started", "finished", "seed") else v for k, v in record.run.items()}
     return _card("The record", _pairs(rest, known), tables)
 
-
+# %% ../nbs/12_report.ipynb #b7b210bb
 def _repeat_card(record):
     command = record.run.get("command")
     words = ("<p>The same command, versions and machine give the same bits; in a folder whose run was cut short it continues. "
@@ -802,13 +802,13 @@ _head = """<!doctype html>
 <meta name="generator" content="cifar_cam">
 """
 
-
+# %% ../nbs/12_report.ipynb #9d134080
 def _title(record):
     recipe, data = record.recipe, record.data
     what = f"{recipe.get('name', 'unnamed recipe')} on {data.get('name', 'unnamed data')}"
     return recipe.get("title") or recipe.get("name") or record.folder.resolve().name, what
 
-
+# %% ../nbs/12_report.ipynb #59e9765e
 def _unfinished(record):
     "A notice on top when the run did not come to its end."
     if record.run.get("finished") and record.metrics:
@@ -820,7 +820,7 @@ def _unfinished(record):
 # %% ../nbs/12_report.ipynb #2e5938e1
 _cards = (_trust, _curves, _rates, _confusions, _classes, _mistakes, _augmentation, _further, _recipe_card, _record_card, _repeat_card)
 
-
+# %% ../nbs/12_report.ipynb #516f0a2e
 def page(
     record: Record,  # made by `read_record`
 ) -> str:            # a whole HTML document

@@ -26,7 +26,7 @@ def _array(values):
         values = (values.double() if values.is_floating_point() else values).numpy()
     return np.asarray(values)
 
-
+# %% ../nbs/00a_show.ipynb #ffdf1f85
 def _refuse_nan(values, what):
     bad = values.size - np.count_nonzero(np.isfinite(values))
     if bad:
@@ -87,7 +87,7 @@ def _title(ax, text, size, color=None):
     if text:
         ax.set_title(text, fontsize=size, pad=2.5, color=color or "black")
 
-
+# %% ../nbs/00a_show.ipynb #b02b324d
 def _bare(ax):
     "Axes without ticks, with a hairline frame."
     ax.set(xticks=[], yticks=[])
@@ -111,7 +111,7 @@ def show_image(
 # %% ../nbs/00a_show.ipynb #6a21cfe1
 _line = 1.35 / 72  # height of a line of text in inches for each point of font size
 
-
+# %% ../nbs/00a_show.ipynb #63074277
 def _fit_titles(titles, tile):
     "Titles wrapped for a tile of this width in inches, their font size, and the height in inches that they need."
     texts = ["" if t is None else str(t) for t in titles]
@@ -144,7 +144,7 @@ def _fill(ax, cell):
     else:
         show_image(cell, ax)
 
-
+# %% ../nbs/00a_show.ipynb #f9fce9a6
 def _margin_texts(figure, suptitle, note, top, bottom):
     "Write the figure's title and its footnote into margins of `top` and `bottom` inches."
     height = figure.get_figheight()
@@ -187,11 +187,11 @@ def _wrap_note(note, width):
     fits = max(20, int(72 * width / (0.55 * 7.5)))
     return "\n".join(part for line in (note or "").split("\n") for part in textwrap.wrap(line, fits))
 
-
+# %% ../nbs/00a_show.ipynb #aeb4248e
 def _note_height(note):
     return 0.02 if not note else 0.1 + 7.5 * _line * (note.count("\n") + 1)
 
-
+# %% ../nbs/00a_show.ipynb #b3026bcd
 def _grid_shape(count, columns, rows):
     if count == 0:
         raise ValueError("there is no picture to draw: the list is empty")
@@ -238,7 +238,7 @@ def _left_margin(row_titles):
     longest = max((len(line) for text in row_titles or [] for line in str(text).split("\n")), default=0)
     return longest * 8.5 * 0.6 / 72 + (0.12 if row_titles else 0)
 
-
+# %% ../nbs/00a_show.ipynb #1b981edf
 def _check_table(rows, columns, row_titles, column_titles):
     if not columns:
         raise ValueError("there is no picture to draw: the table is empty")
@@ -247,7 +247,7 @@ def _check_table(rows, columns, row_titles, column_titles):
             raise ValueError(f"a table of {len(rows)} rows and {columns} columns needs {expected} {what}_titles, "
                              f"got {len(given)}")
 
-
+# %% ../nbs/00a_show.ipynb #12cea593
 def _table_titles(figure, axes, row_titles, heads, head_size, above):
     "Write row titles at the left and column titles above the first row, `above` inches over its cells."
     width, height = figure.get_size_inches()
@@ -269,7 +269,7 @@ def _scale_colours(strength, colours):
     at = np.linspace(0, 1, len(colours))
     return np.stack([np.interp(strength, at, colours[:, channel]) for channel in range(3)], -1)
 
-
+# %% ../nbs/00a_show.ipynb #b5dbe50d
 def _strongest(values, signed):
     "The value that gets the full colour when no limit is given: the largest (absolute) value, 0 if none is positive."
     return float(max(np.abs(values).max() if signed else values.max(), 0.0))
@@ -284,7 +284,7 @@ def _map_array(map):
     _refuse_nan(values, "the map")
     return values
 
-
+# %% ../nbs/00a_show.ipynb #86975854
 def heat(
     map,           # numbers (H,W), array or tensor: evidence for a class
     limit=None,    # value that gets the full colour; None takes the largest of this map
@@ -309,7 +309,7 @@ def _axis_weights(small, large):
     at = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(small)[None, :]))
 
-
+# %% ../nbs/00a_show.ipynb #46952b16
 def enlarge(
     map,     # numbers (h,w)
     height,  # wanted number of rows
@@ -331,7 +331,7 @@ def _cell_grid(ax, native, height, width):
     for c in range(1, columns):
         ax.axvline(c * width / columns - 0.5, **style)
 
-
+# %% ../nbs/00a_show.ipynb #b5fdfe32
 def _say_nothing_found(ax, values, signed, limit):
     "Write on the Axes that the map holds no evidence, or too little to be seen on its scale."
     strongest = _strongest(values, signed)
@@ -353,7 +353,7 @@ def _draw_heat(ax, values, size, limit, signed, native, opacity=1.0, cmap=None):
     _cell_grid(ax, values.shape if native is None else native, height, width)
     _say_nothing_found(ax, values, signed, limit)
 
-
+# %% ../nbs/00a_show.ipynb #509a856e
 def show_overlay(
     picture,       # anything `as_pictures` accepts, a single picture
     map,           # numbers (h,w) of any size up to the picture's; enlarged bilinearly
@@ -448,7 +448,7 @@ def _mark(ax, name, place):
     style = dict(rotation=90, ha="right", va="top", fontsize=7.5, color="0.25")
     ax.text(place, 0.98, f" {name}", transform=ax.get_xaxis_transform(), **style)
 
-
+# %% ../nbs/00a_show.ipynb #9229f040
 def _plain_frame(ax, legend=False):
     "A light grid, no box, small legend."
     ax.spines[["top", "right"]].set_visible(False)
@@ -494,7 +494,7 @@ def _matrix_colours(counts):
     blues = 1 - share[..., None] * (0.85, 0.55, 0.25)
     return np.where(np.eye(len(counts), dtype=bool)[..., None], blues, reds)
 
-
+# %% ../nbs/00a_show.ipynb #61d8cb2f
 def _write_counts(ax, counts):
     light = _matrix_colours(counts) @ (0.3, 0.6, 0.1)
     for (r, c), count in np.ndenumerate(counts):
@@ -567,7 +567,7 @@ def save_figure(
         raise
     return path
 
-
+# %% ../nbs/00a_show.ipynb #bb9a231e
 def png_uri(
     figure,  # matplotlib Figure or Axes, or the bytes of a PNG file
 ) -> str:    # "data:image/png;base64,…"
@@ -606,7 +606,7 @@ def html_table(
     top = f'<caption style="text-align:left">{safe(str(caption))}</caption>\n' if caption else ""
     return f"<table>\n{top}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
 
-
+# %% ../nbs/00a_show.ipynb #79483fb3
 def _alignment(rows, column):
     "A column title stands where the column's numbers stand."
     return "right" if rows and "text-align:right" in _cell(rows[0][column], True) else "left"

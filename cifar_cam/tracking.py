@@ -59,7 +59,7 @@ class Tracker:
 # %% ../nbs/10c_tracking.ipynb #18e3fdfc
 trackers = {}
 
-
+# %% ../nbs/10c_tracking.ipynb #f92ebfb2
 def tracker(
     which,       # a name in `trackers`, or a `Tracker`
 ) -> Tracker:
@@ -95,7 +95,7 @@ class Tracking(Tracker):
                               "folder holds can be given to a tracker later: track(folder, trackers)", stacklevel=3)
         restore_random_states(before)
 
-
+# %% ../nbs/10c_tracking.ipynb #44317aee
 def _short(problem):
     "An exception in at most 120 characters."
     text = " ".join(str(problem).split()) or repr(problem)
@@ -107,7 +107,7 @@ def start(self: Tracking, record):
     self.ended = False
     self._tell("start", record)
 
-
+# %% ../nbs/10c_tracking.ipynb #87fa97c2
 @patch
 def epoch(self: Tracking, row):
     self._tell("epoch", dict(row))
@@ -117,7 +117,7 @@ def epoch(self: Tracking, row):
 def figure(self: Tracking, name, figure):
     self._tell("figure", name, figure)
 
-
+# %% ../nbs/10c_tracking.ipynb #92a19a7c
 @patch
 def finish(self: Tracking, metrics):
     self.ended = True
@@ -183,7 +183,7 @@ class RunFiles(Tracker):
         with open(self.folder/"log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(dict(what=what, time=now, **_finite(more))) + "\n")
 
-
+# %% ../nbs/10c_tracking.ipynb #75ed791f
 trackers["files"] = RunFiles
 
 # %% ../nbs/10c_tracking.ipynb #69e8c083
@@ -193,7 +193,7 @@ def numbers(
     "Those that are finite numbers."
     return {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)}
 
-
+# %% ../nbs/10c_tracking.ipynb #1dc82a61
 def _finite(values):
     "The same, without numbers that JSON cannot hold."
     return {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
@@ -210,7 +210,7 @@ def scalars(
             renamed[f"{what}/{part}" if what else name] = value
     return renamed
 
-
+# %% ../nbs/10c_tracking.ipynb #30e074b7
 def pixels(
     figure,  # path of a PNG file, its bytes, or a matplotlib Figure
 ) -> np.ndarray:  # uint8 (height, width, 3)
@@ -229,7 +229,7 @@ def run_name(
     identity = json.dumps([record.get(k) for k in ("digest", "seed", "started")])
     return f"{Path(record['folder']).resolve().name}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
 
-
+# %% ../nbs/10c_tracking.ipynb #2838e1bb
 def run_settings(
     record: dict,  # what `Tracker.start` is given
 ) -> dict:
@@ -274,7 +274,7 @@ class TensorBoard(Tracker):
             self.writer.add_scalar(f"final/{name}", value, self.last)
         self.writer.close()
 
-
+# %% ../nbs/10c_tracking.ipynb #65b35a2b
 trackers["tensorboard"] = TensorBoard
 
 # %% ../nbs/10c_tracking.ipynb #ddad1a1b
@@ -287,7 +287,7 @@ def _hidden(*prefixes):
     finally:
         os.environ.update(hidden)
 
-
+# %% ../nbs/10c_tracking.ipynb #3d2070ef
 @contextlib.contextmanager
 def _unconnected():
     "Within, Hugging Face's library is offline and nothing is printed."
@@ -295,7 +295,7 @@ def _unconnected():
     with mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True), contextlib.redirect_stdout(io.StringIO()):
         yield
 
-
+# %% ../nbs/10c_tracking.ipynb #76443002
 _trackio_remote = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_WEBHOOK", "TRACKIO_BUCKET", "TRACKIO_WRITE_TOKEN")
 
 # %% ../nbs/10c_tracking.ipynb #31264261
@@ -326,7 +326,7 @@ class Trackio(Tracker):
                 self.run.log({f"final/{name}": value for name, value in numbers(metrics).items()}, step=self.last)
             self.trackio.finish()
 
-
+# %% ../nbs/10c_tracking.ipynb #e32391b4
 trackers["trackio"] = Trackio
 
 # %% ../nbs/10c_tracking.ipynb #584f8fe7
@@ -359,13 +359,13 @@ def _log(self: MLflow, values):
     for name, value in values.items():
         self.client.log_metric(self.run, name, value, step=self.last)
 
-
+# %% ../nbs/10c_tracking.ipynb #361079cc
 @patch
 def epoch(self: MLflow, row):
     self.last = row["epoch"]
     self._log(scalars(row))
 
-
+# %% ../nbs/10c_tracking.ipynb #cc1caff5
 @patch
 def figure(self: MLflow, name, figure):
     self.client.log_image(self.run, pixels(figure), f"figures/{name}.png")
@@ -376,7 +376,7 @@ def finish(self: MLflow, metrics):
     self._log({f"final/{name}": value for name, value in numbers(metrics).items()})
     self.client.set_terminated(self.run, "FINISHED" if metrics else "KILLED")
 
-
+# %% ../nbs/10c_tracking.ipynb #798b2076
 trackers["mlflow"] = MLflow
 
 # %% ../nbs/10c_tracking.ipynb #7c0b7a90
@@ -410,7 +410,7 @@ class WeightsAndBiases(Tracker):
         self.run.summary.update({f"final/{name}": value for name, value in numbers(metrics).items()})
         self.run.finish(exit_code=0 if metrics else 1)
 
-
+# %% ../nbs/10c_tracking.ipynb #9ab44fad
 trackers["wandb"] = WeightsAndBiases
 
 # %% ../nbs/10c_tracking.ipynb #2e692f7c
@@ -431,7 +431,7 @@ def track(
     tracking.finish(metrics)
     return tracking
 
-
+# %% ../nbs/10c_tracking.ipynb #7e5b8bb1
 def _json(path):
     try:
         return json.loads(path.read_text()) if path.is_file() else {}

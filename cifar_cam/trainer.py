@@ -44,7 +44,7 @@ def pick_device(
 # %% ../nbs/07_trainer.ipynb #e4243f18
 precisions = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
+# %% ../nbs/07_trainer.ipynb #2527063f
 def _step_seconds(device, dtype, rounds):
     "Seconds for `rounds` small convolution steps in this precision, after one step to warm up."
     layer = torch.nn.Conv2d(64, 64, 3, padding=1, device=device).to(memory_format=torch.channels_last)
@@ -89,7 +89,7 @@ def _has_precision(device, name):
     except RuntimeError:
         return False
 
-
+# %% ../nbs/07_trainer.ipynb #c5db37a8
 def usable_precision(
     device: torch.device,  # where the training will run
     precision: str,        # float32, bfloat16 or float16, as asked for
@@ -143,7 +143,7 @@ class Alone:
     def follow(self, make, take):
         "Where others lead: `take` what the leading process `make`s."
 
-
+# %% ../nbs/07_trainer.ipynb #4a9bfb9b
 class ElsewhereError(FloatingPointError):
     "Not this process found a loss that is not finite, but another of its team."
 
@@ -208,7 +208,7 @@ def _autocast(self: Learner):
     dtype = precisions[self.precision]
     return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
-
+# %% ../nbs/07_trainer.ipynb #76cd8e4c
 @patch
 def _move(self: Learner, x, y):
     "Pictures and labels on the device, pictures with the colour axis last in memory, which convolutions like."
@@ -259,7 +259,7 @@ def _gradients(self: Learner, x, y):
             correct = correct + (logits.argmax(1) == part_y).sum()
     return cross_entropy, correct, len(y)
 
-
+# %% ../nbs/07_trainer.ipynb #ee0de4ac
 @patch
 def _check_gradient(self: Learner):
     "Refuse a gradient that is not finite."
@@ -289,7 +289,7 @@ def _logits(self: Learner, x):
     "The network's answers, from its compiled form where there is one."
     return (self.model if self._compiled is None else self._compiled)(x)
 
-
+# %% ../nbs/07_trainer.ipynb #baa58157
 def _is_of_the_compiler(problem):
     return type(problem).__module__.startswith(("torch._dynamo", "torch._inductor"))
 
@@ -317,13 +317,13 @@ def _set_rate(self: Learner, plan, step):
             _set_resting(group, place >= plan.steps)
     return rate
 
-
+# %% ../nbs/07_trainer.ipynb #c92b33dd
 def _set_resting(group, resting):
     "A group that has run its course needs no gradients any more, which saves the way back to it."
     for weight in group["params"]:
         weight.requires_grad_(not resting)
 
-
+# %% ../nbs/07_trainer.ipynb #8a81c27a
 @patch
 def _losses(self: Learner):
     "What an adapting schedule looks at: the validation (else training) loss of each epoch of this call."
@@ -345,7 +345,7 @@ def _undo(self: Learner):
         self.optimizer.zero_grad(set_to_none=True)
     return undo
 
-
+# %% ../nbs/07_trainer.ipynb #3894c4db
 def _refusal(problem, step, rate, batch):
     "What happened, where, and what to do."
     where = f"; pictures {batch[2][:8].tolist()}{'…' if len(batch[2]) > 8 else ''}" if len(batch) > 2 else ""
@@ -368,7 +368,7 @@ def _parts(self: Learner, x, y):
     count = math.ceil(len(y) / (self.micro_batch or len(y) or 1))  # none for a part of a batch that is empty
     return [(x, y)] * count if count < 2 else zip(x.tensor_split(count), y.tensor_split(count))
 
-
+# %% ../nbs/07_trainer.ipynb #1d636ffd
 @patch
 def _within_memory(self: Learner, work, size, undo=lambda: None):
     "`work()`, tried again in smaller parts for as long as memory does not suffice, and uncompiled where it cannot be compiled; says so once."
@@ -402,7 +402,7 @@ def _halve(self: Learner, size):
     if self.device.type == "cuda":
         torch.cuda.empty_cache()
 
-
+# %% ../nbs/07_trainer.ipynb #7f2c4742
 @patch
 def _say_smaller(self: Learner, size):
     normed = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
@@ -446,7 +446,7 @@ def evaluate(
     loss, correct = (total / count).tolist()
     return dict(loss=loss, accuracy=correct)
 
-
+# %% ../nbs/07_trainer.ipynb #65477ef2
 @patch
 def _measure(self: Learner, x, y):
     "Cross-entropy summed over a batch, and correct answers."
@@ -505,7 +505,7 @@ def deterministic_algorithms():
 _keep, _return = {-4: 0, -1: -1}, {-4: 65536, -1: 128 * 1024, -3: 32 * 1024 * 1024}  # glibc: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 _keepers, _keepers_lock = [], threading.Lock()  # who is inside; the settings are the whole process's
 
-
+# %% ../nbs/07_trainer.ipynb #38d2933b
 @contextmanager
 def kept_memory():
     "Inside, the C library keeps freed memory for the next request; when the last one leaves, it goes back to the system."
@@ -583,7 +583,7 @@ def _notebook(self: Progress, text):
     else:
         self.handle.update(page)
 
-
+# %% ../nbs/07_trainer.ipynb #4b5f64d1
 @patch
 def _bar(self: Progress, done, batches, text):
     from tqdm import tqdm
@@ -592,7 +592,7 @@ def _bar(self: Progress, done, batches, text):
     self.bar.set_description_str(text, refresh=False)
     self.bar.update(done - self.bar.n)
 
-
+# %% ../nbs/07_trainer.ipynb #1bc6d1c4
 @patch
 def _close_bar(self: Progress):
     if self.bar is not None:
@@ -609,7 +609,7 @@ def _checked_log(progress):
         return progress
     raise ValueError(f"unknown progress {progress!r}; choose True, False, {' or '.join(course_logs)}")
 
-
+# %% ../nbs/07_trainer.ipynb #a3cef072
 def log_line(
     part: str,        # "Test", "Validation"
     loss: float,      # mean cross-entropy
@@ -670,14 +670,14 @@ def _state(self: Learner, plan):
                 scaler=self.scaler.state_dict(), random=random_states(), best=self._best, precision=self.precision,
                 micro_batch=self.micro_batch, about=self._about(), made_with=self._made_with())
 
-
+# %% ../nbs/07_trainer.ipynb #ef2a726b
 @patch
 def _about(self: Learner):
     "What the network's input and output mean, where it is known: class names and normalisation."
     norm = getattr(self.model, "normalisation", None)
     return dict(classes=list(getattr(self.model, "classes", [])), normalisation=norm.to_dict() if norm else None)
 
-
+# %% ../nbs/07_trainer.ipynb #898717d5
 @patch
 def _made_with(self: Learner):
     "What the last digits of a result depend on, besides the seed."
@@ -697,7 +697,7 @@ def _restore(self: Learner, state):
     self._check_same(state)
     self._take(state)
 
-
+# %% ../nbs/07_trainer.ipynb #dc0d1357
 @patch
 def _take(self: Learner, state):
     "Make a state this learner's own."
@@ -778,14 +778,14 @@ def _is_finished(self: Learner, plan):
     "Whether all steps are done, or validation has not improved for `patience` epochs."
     return self._position["epoch"] * len(self.train) >= plan.steps or self._is_stalled()
 
-
+# %% ../nbs/07_trainer.ipynb #99932291
 @patch
 def _is_stalled(self: Learner):
     "Early stopping needs no memory of its own: the history says it all."
     accuracies = [row["valid_accuracy"] for row in self.history[self.epochs_before:]] if self.patience else []
     return bool(accuracies) and len(accuracies) - 1 - accuracies.index(max(accuracies)) >= self.patience
 
-
+# %% ../nbs/07_trainer.ipynb #3a6100fc
 @patch
 def _end(self: Learner, plan):
     "After a finished call there is nothing to go on from, and the chosen weights are put in place."
@@ -814,7 +814,7 @@ def _begin(self: Learner, plan, extend):
     if number < len(self._calls) - 1:
         self._position = dict(self._position, epoch=plan.steps)  # finished, and extended since
 
-
+# %% ../nbs/07_trainer.ipynb #205f9a1d
 @patch
 def _begin_anew(self: Learner, plan, call):
     "The beginning of a call, saved at once."
@@ -938,7 +938,7 @@ def _save(self: Learner, plan):
         step = (self.epochs_before + self._position["epoch"]) * len(self.train) + self._position["batch"]
         self.checkpoints.save(step, self._state(plan))
 
-
+# %% ../nbs/07_trainer.ipynb #0dbaf69e
 @patch
 def _set_epoch(self: Learner, epoch, start):
     "Tell the loader which epoch comes and where to begin; a plain DataLoader can only begin at the beginning."

@@ -113,7 +113,7 @@ def draw(self: Browser, change=None):
     except (ValueError, TypeError) as problem:
         self.message.value = f'<span role="alert">{html.escape(str(problem))}</span>'
 
-
+# %% ../nbs/09c_widget.ipynb #af631aa4
 @patch
 def save(
     self: Browser,
@@ -133,7 +133,7 @@ def _ipython_display_(self: Browser):
     display(self.box)
     display(Still(bytes(self.picture.value), format="png", alt=repr(self)))
 
-
+# %% ../nbs/09c_widget.ipynb #97d45fa5
 @patch
 def _repr_png_(self: Browser):
     return bytes(self.picture.value)
