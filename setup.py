@@ -21,7 +21,7 @@ setup(
     url=settings["git_url"],
     license_expression="Apache-2.0",
     packages=[settings["lib_path"]],
-    package_data={settings["lib_path"]: ["*.json", "models/*"]},
+    package_data={settings["lib_path"]: ["*.json", "*.pyi", "py.typed", "models/*"]},
     python_requires=">=" + settings["min_python"],
     install_requires=split(settings["requirements"]),
     extras_require={extra: split(settings[f"{extra}_requirements"]) for extra in ("dev", "docs", "export", "hub", "track", "app", "dist")},
