@@ -2,7 +2,8 @@
 
 Serves the folder (default `_docs`) on 127.0.0.1 and reports console errors, files that are missing, pictures that do not load or
 have no alternative text, doubled ids, links to anchors that do not exist, requests to other hosts, and pages that scroll sideways
-on a phone. Exits 1 when it found something. Needs Chromium and nothing else."""
+on a phone; also searches for ten terms, and uses the menu of pages and the switch between light and dark. Exits 1 when it found
+something. Needs Chromium and nothing else."""
 import argparse
 import http.server
 import json
@@ -16,16 +17,50 @@ from functools import partial
 from pathlib import Path
 
 widths = dict(desktop=1280, phone=400)
+# What is looked for by the search, and a page that must be among what it finds.
+searches = {"Grad-CAM": "gradcam", "learning rate": "lr_finder", "cutout": "augment", "checkpoint": "checkpoint", "confusion": "evaluate",
+            "Muon": "optim", "ONNX": "export", "LayerCAM": "cam_methods", "pointing game": "cam_checks", "McNemar": "evaluate"}
 script = """<!doctype html><title>check</title><body><script>
-const pages = PAGES, widths = WIDTHS, found = [];
+const pages = PAGES, widths = WIDTHS, searches = SEARCHES, found = [];
 const paint = () => new Promise(done => setTimeout(done, 150));
-async function look(page, width) {
+async function opened(page, width) {
   const frame = document.createElement('iframe');
   frame.style = `width:${width}px; height:900px; border:0`;
   const loaded = new Promise(done => frame.onload = done);
   frame.src = '/' + page;
   document.body.append(frame);
   await loaded; await paint();
+  return frame;
+}
+async function until(condition, seconds = 10) {
+  for (let k = 0; k < 10 * seconds && !condition(); k++) await new Promise(done => setTimeout(done, 100));
+  return condition();
+}
+async function search(term, page) {
+  const frame = await opened('search.html?q=' + encodeURIComponent(term), widths[0]);
+  const links = () => [...frame.contentDocument.querySelectorAll('#search-results li a')].map(a => a.getAttribute('href'));
+  if (!await until(() => links().some(link => link.includes(page + '.html'))))
+    found.push(`search for "${term}" does not find ${page} (${links().length} results)`);
+  frame.remove();
+}
+async function menus() {
+  let frame = await opened('index.html', widths[0]), view = frame.contentDocument;
+  for (const mode of ['dark', 'light']) {
+    view.querySelector(`button.theme-change-button[data-mode=${mode}]`).click();
+    await paint();
+    if (view.documentElement.dataset.theme != mode) found.push(`the switch to ${mode} does nothing`);
+  }
+  const listed = [...view.querySelectorAll('#pst-primary-sidebar nav.bd-docs-nav a')].map(a => a.getAttribute('href').split('#')[0]);
+  for (const page of pages)
+    if (!['index.html', 'search.html', 'genindex.html'].includes(page) && !listed.includes(page)) found.push(`${page} is not in the menu of pages`);
+  frame.remove();
+  frame = await opened('index.html', widths[1]); view = frame.contentDocument;
+  view.querySelector('button.primary-toggle').click();
+  if (!await until(() => view.querySelector('#pst-primary-sidebar-modal').open, 3)) found.push('on a phone the menu of pages does not open');
+  frame.remove();
+}
+async function look(page, width) {
+  const frame = await opened(page, width);
   const view = frame.contentDocument, root = view.documentElement, say = text => found.push(`${page} at ${width} px: ${text}`);
   if (root.scrollWidth > root.clientWidth + 1) say(`scrolls sideways (${root.scrollWidth} px)`);
   if (width == widths[0]) {
@@ -45,6 +80,8 @@ async function look(page, width) {
 }
 (async () => {
   for (const width of widths) for (const page of pages) await look(page, width);
+  for (const [term, page] of Object.entries(searches)) await search(term, page);
+  await menus();
   await fetch('/__done__', {method: 'POST', body: JSON.stringify(found)});
 })();
 </script>"""
@@ -92,7 +129,7 @@ def problems(server, address, profile):
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True)
     reader.start()
-    finished = server.done.wait(300)
+    finished = server.done.wait(600)
     process.terminate()
     process.wait()
     reader.join()
@@ -131,6 +168,7 @@ def main():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(options.folder)))
     server.daemon_threads, server.missing, server.found, server.done = True, [], [], threading.Event()
     server.script = script.replace("PAGES", json.dumps(pages)).replace("WIDTHS", json.dumps(list(widths.values())))
+    server.script = server.script.replace("SEARCHES", json.dumps(searches))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
