@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Subject', 'tile', 'create_app', 'serve', 'save_space']
 
-# %% ../nbs/13a_app.ipynb #a7fdba39
+# %% ../nbs/13a_app.ipynb #feca9956
 import base64
 import ctypes
 import html
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from fastcore.basics import patch
 from torch import nn
 
 from . import __version__
@@ -95,15 +96,19 @@ def _at_hand(name):
     "Whether a data set can be read without downloading it."
     return name == "shapes" or any(path.exists() for path in (Path(name), cache_dir()/f"{name}.npz", cache_dir()/name))
 
-# %% ../nbs/13a_app.ipynb #2abfcad7
+# %% ../nbs/13a_app.ipynb #d3fce357
+def _size_of(subject):
+    return known_size(subject.model, (subject.known or {}).get("size"))
+
+# %% ../nbs/13a_app.ipynb #924ddbab
 def _labelled(subject):
     "The labelled pictures of a subject; raises ValueError saying what to give where there are none."
     data, folder = subject.data, subject.folder
     if data is None and folder is not None:
         data = json.loads((Path(folder)/"run.json").read_text())["data"]["source"]
         if not _at_hand(data):
-            raise ValueError(f"this run was made with {plain(data)}, which is not on this machine; name the data to have it "
-                             f"fetched: --data {plain(data)}")
+            raise ValueError(f"this run was made with {plain(data)}, which is not on this machine; name the data to "
+                             f"have it fetched: --data {plain(data)}")
     if data is None:
         raise ValueError("mistakes need labelled pictures; start the app with a run folder, or with data= (--data)")
     images = data if isinstance(data, Images) else load_data(data, pixels=_size_of(subject)[0])[1]
@@ -111,10 +116,6 @@ def _labelled(subject):
         raise ValueError(f"the data's classes ({', '.join(images.classes[:12])}) are not the network's "
                          f"({', '.join(subject.classes[:12])}); give the data it was trained on")
     return images
-
-# %% ../nbs/13a_app.ipynb #d3fce357
-def _size_of(subject):
-    return known_size(subject.model, (subject.known or {}).get("size"))
 
 # %% ../nbs/13a_app.ipynb #131ffe44
 def _predictions(subject, images):
@@ -180,11 +181,11 @@ def _answer(subject, source, targets, layers, method, how):
         known |= dict(labels=source.labels)
     return explain_images(subject.model, source, targets, layers or None, method, top=10, how=how, **known)
 
-# %% ../nbs/13a_app.ipynb #a24f53be
+# %% ../nbs/13a_app.ipynb #9e25a837
 def tile(
-    cell,              # a function that draws on the Axes it gets, or a picture
+    cell,               # a function that draws on the Axes it gets, or a picture
     pixels: int = 336,  # height and width
-) -> np.ndarray:       # uint8 (pixels, pixels, 3)
+) -> np.ndarray:        # uint8 (pixels, pixels, 3)
     "One square drawing as pixels. Safe in any thread, as it keeps no figure."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -219,6 +220,18 @@ def _tiles(found, labels, opacity, scale):
                      for t in range(len(why.target_names))]
     return made
 
+# %% ../nbs/13a_app.ipynb #96cac4a5
+def _note(found, scale):
+    "Method, scale of the colours and what was done to the pictures, as one line."
+    why, first, fitted = found.explanation, found.classified.to_dict()["pictures"][0], found.pictures[0]
+    resized = fitted.pixels.shape != fitted.picture.pixels.shape
+    done = [first["picture"], *([first["seen_as"]] if resized else []), *first["notes"]]
+    read = "; ".join(done) if len(found) == 1 else f"{len(found)} pictures"
+    shared = "one colour scale for the maps of a picture and layer"
+    colours = shared if scale == "row" else "each map has its own colour scale"
+    signed = "; red for, blue against" if why.signed or bool((why.against >= 0).any()) else ""
+    return plain(f"{read} · {why.method} · {colours}{signed}")
+
 # %% ../nbs/13a_app.ipynb #e898f05d
 _drawing = threading.Lock()  # pyplot keeps its figures in one place for all threads
 
@@ -249,18 +262,6 @@ def _link(data, kind, name, words):
     address = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     return f'<a class="download" download="{name}" href="{address}">{words}</a>'
 
-# %% ../nbs/13a_app.ipynb #96cac4a5
-def _note(found, scale):
-    "Method, scale of the colours and what was done to the pictures, as one line."
-    why, first, fitted = found.explanation, found.classified.to_dict()["pictures"][0], found.pictures[0]
-    resized = fitted.pixels.shape != fitted.picture.pixels.shape
-    done = [first["picture"], *([first["seen_as"]] if resized else []), *first["notes"]]
-    read = "; ".join(done) if len(found) == 1 else f"{len(found)} pictures"
-    shared = "one colour scale for the maps of a picture and layer"
-    colours = shared if scale == "row" else "each map has its own colour scale"
-    signed = "; red for, blue against" if why.signed or bool((why.against >= 0).any()) else ""
-    return plain(f"{read} · {why.method} · {colours}{signed}")
-
 # %% ../nbs/13a_app.ipynb #432582ff
 def _gradio():
     "Gradio, its reports of use and its question for newer versions switched off before it is imported."
@@ -272,6 +273,22 @@ def _gradio():
         raise ImportError("the app needs gradio; install it with: pip install 'cifar_cam[app]'") from None
     return gradio
 
+# %% ../nbs/13a_app.ipynb #d7ff6725
+def _examples(given, subject):
+    "`Picture`s to offer; raises ValueError for those that cannot be read."
+    if isinstance(given, (str, Path)) and Path(given).is_dir():
+        given = sorted(p for p in Path(given).iterdir() if p.is_file() and not p.name.startswith("."))
+    if given is None:
+        try:
+            given = _labelled(subject)
+        except (ValueError, OSError):
+            drawn = drawings()
+            given = drawn if tuple(subject.classes) == drawn.classes else shapes(train=10, test=10, pixels=96)[1]
+        given = given[np.unique(given.labels, return_index=True)[1][:10]]  # the first of each class
+    if isinstance(given, Images):
+        return [read_image(picture, name=given.classes[label]) for picture, label in zip(given.images, given.labels)]
+    return [read_image(source) for source in given]
+
 # %% ../nbs/13a_app.ipynb #0922d6e7
 def _path_of(payload):
     "The path of an upload, unopened: it is read, and refused in words, by `read_image`."
@@ -281,46 +298,56 @@ def _path_of(payload):
 _orders = (("surest first", "confidence"), ("largest loss first", "loss"), ("narrowest first", "margin"),
            ("in the set's order", "index"))
 
-# %% ../nbs/13a_app.ipynb #f8595a4f
+# %% ../nbs/13a_app.ipynb #6abdd025
+def _pictures_tab(gr, page, examples, gallery):
+    "A picture of one's own, or an example."
+    page.picture = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Your picture",
+                            height=230, buttons=[], elem_id="picture", alt_text="your picture")
+    page.picture.preprocess = _path_of
+    page.how = gr.Radio(list(ways_to_fit), value="crop", label="Made square", elem_id="how")
+    page.examples = gr.Gallery([(p.pixels, p.name) for p in examples], label="Or an example", columns=5,
+                               object_fit="cover", elem_id="examples", **gallery)
+
+# %% ../nbs/13a_app.ipynb #cbba17c6
+def _mistakes_tab(gr, page, gallery):
+    "The mistakes, page by page."
+    page.order = gr.Dropdown(list(_orders), value="confidence", label="Order", elem_id="order")
+    page.many = gr.Slider(5, 40, 10, step=5, label="On a page", elem_id="many")
+    page.where = gr.HTML(js_on_load=None, elem_id="where")
+    page.mistakes = gr.Gallery(label="True class → what it was taken for", columns=3, object_fit="contain",
+                               elem_id="mistakes-gallery", **gallery)
+    with gr.Row():
+        page.back, page.on, page.whole = (gr.Button(words, size="sm", min_width=60, elem_id=name) for words, name in
+                                          (("Previous", "back"), ("Next", "next"), ("Explain all", "whole")))
+
+# %% ../nbs/13a_app.ipynb #b77c8731
 def _source_column(gr, page, examples):
     "What is asked about: a picture of one's own, an example, or a mistake."
     gallery = dict(allow_preview=False, format="png", height="auto", buttons=[], interactive=False)
     with gr.Tab("Pictures"):
-        page.picture = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Your picture",
-                                height=230, buttons=[], elem_id="picture", alt_text="your picture")
-        page.picture.preprocess = _path_of
-        page.how = gr.Radio(list(ways_to_fit), value="crop", label="Made square", elem_id="how")
-        page.examples = gr.Gallery([(p.pixels, p.name) for p in examples], label="Or an example", columns=5,
-                                   object_fit="cover", elem_id="examples", **gallery)
+        _pictures_tab(gr, page, examples, gallery)
     with gr.Tab("Mistakes", id="mistakes") as page.tab:
-        page.order = gr.Dropdown(list(_orders), value="confidence", label="Order", elem_id="order")
-        page.many = gr.Slider(5, 40, 10, step=5, label="On a page", elem_id="many")
-        page.where = gr.HTML(js_on_load=None, elem_id="where")
-        page.mistakes = gr.Gallery(label="True class → what it was taken for", columns=3, object_fit="contain",
-                                   elem_id="mistakes-gallery", **gallery)
-        with gr.Row():
-            page.back, page.on, page.whole = (gr.Button(words, size="sm", min_width=60, elem_id=name) for words, name in
-                                              (("Previous", "back"), ("Next", "next"), ("Explain all", "whole")))
+        _mistakes_tab(gr, page, gallery)
 
-# %% ../nbs/13a_app.ipynb #a363577b
-def _answer_column(gr, page):
-    "The answer: a line of text, probabilities, tiles, what can be taken home."
-    page.message = gr.HTML(_said(_hint), js_on_load=None, elem_id="message")
-    page.label = gr.Label(label="Classes", elem_id="classes")
-    page.tiles = gr.Gallery(label="Evidence (click a tile to enlarge it)", columns=3, format="png", object_fit="contain",
-                            height="auto", buttons=["fullscreen"], interactive=False, elem_id="tiles")
-    page.links = gr.HTML(js_on_load=None, elem_id="links")
-
-# %% ../nbs/13a_app.ipynb #0cd3e078
+# %% ../nbs/13a_app.ipynb #3b3d5918
 _hint = "Give a picture: upload one, paste one, choose an example or a mistake."
 
-
+# %% ../nbs/13a_app.ipynb #bed2dd17
 def _said(words, problem=False):
     "A line of text on the page, announced by screen readers."
     kind, role = ("problem", "alert") if problem else ("said", "status")
     return f'<p class="{kind}" role="{role}">{html.escape(words)}</p>'
 
-# %% ../nbs/13a_app.ipynb #10b1de2e
+# %% ../nbs/13a_app.ipynb #a4d4007d
+def _answer_column(gr, page):
+    "The answer: a line of text, probabilities, tiles, what can be taken home."
+    page.message = gr.HTML(_said(_hint), js_on_load=None, elem_id="message")
+    page.label = gr.Label(label="Classes", elem_id="classes")
+    page.tiles = gr.Gallery(label="Evidence (click a tile to enlarge it)", columns=3, format="png", height="auto",
+                            object_fit="contain", buttons=["fullscreen"], interactive=False, elem_id="tiles")
+    page.links = gr.HTML(js_on_load=None, elem_id="links")
+
+# %% ../nbs/13a_app.ipynb #7e732a9f
 def _question_column(gr, page, subjects):
     "The question: which network, which classes, where, how."
     first = next(iter(subjects.values()))
@@ -328,8 +355,8 @@ def _question_column(gr, page, subjects):
     page.model = gr.Dropdown(list(subjects), value=next(iter(subjects)), label="Network", elem_id="model")
     page.mode = gr.Radio(list(_modes), value="likeliest", label="Evidence for", elem_id="mode")
     page.count = gr.Slider(1, most, min(3, most), step=1, label="How many classes", elem_id="count")
-    page.named = gr.Dropdown(list(first.classes), multiselect=True, max_choices=10, label="Which classes", visible=False,
-                             elem_id="named")
+    page.named = gr.Dropdown(list(first.classes), multiselect=True, max_choices=10, label="Which classes",
+                             visible=False, elem_id="named")
     page.one = gr.Dropdown(words, value="predicted", label="For", visible=False, elem_id="one")
     page.other = gr.Dropdown(words, value=None, label="Against", visible=False, elem_id="other")
     layers = first.layers
@@ -369,9 +396,20 @@ def _give_back():
     except (OSError, TypeError, AttributeError):  # not glibc
         pass
 
-# %% ../nbs/13a_app.ipynb #4be00ef2
-def _explain(self, picture, chosen, model, how, mode, count, named, one, other, layers, method, top, opacity, scale,
-             last):
+# %% ../nbs/13a_app.ipynb #5819bb5c
+def _shown(subject, found, labels, top, opacity, scale):
+    "The answer as the page shows it: a line, probabilities, tiles, links."
+    note, tiles = _note(found, scale), _tiles(found, labels, opacity, scale)
+    likeliest = found.classified.order[0, :top].tolist()
+    probabilities = {found.classes[k]: float(found.probabilities[0, k]) for k in likeliest}
+    links = [_link(_figure(found, tiles, note), "image/png", "explanation.png", "Figure (PNG)"),
+             _link(_numbers(subject, found), "application/json", "explanation.json", "Numbers (JSON)")]
+    return _said(note), probabilities if len(found) == 1 else None, tiles, " ".join(links)
+
+# %% ../nbs/13a_app.ipynb #e7d6cd5c
+@patch
+def explain(self: _Desk, picture, chosen, model, how, mode, count, named, one, other, layers, method, top, opacity,
+            scale, last):
     "Answer the question that stands on the page; gives what the page shows, and the answer to keep."
     try:
         subject = self.subjects[model]
@@ -388,18 +426,9 @@ def _explain(self, picture, chosen, model, how, mode, count, named, one, other, 
     finally:
         _give_back()
 
-# %% ../nbs/13a_app.ipynb #5819bb5c
-def _shown(subject, found, labels, top, opacity, scale):
-    "The answer as the page shows it: a line, probabilities, tiles, links."
-    note, tiles = _note(found, scale), _tiles(found, labels, opacity, scale)
-    likeliest = found.classified.order[0, :top].tolist()
-    probabilities = {found.classes[k]: float(found.probabilities[0, k]) for k in likeliest}
-    links = [_link(_figure(found, tiles, note), "image/png", "explanation.png", "Figure (PNG)"),
-             _link(_numbers(subject, found), "application/json", "explanation.json", "Numbers (JSON)")]
-    return _said(note), probabilities if len(found) == 1 else None, tiles, " ".join(links)
-
-# %% ../nbs/13a_app.ipynb #2411e724
-def _page_of_mistakes(self, model, order, many, number):
+# %% ../nbs/13a_app.ipynb #d3d65fbb
+@patch
+def page_of_mistakes(self: _Desk, model, order, many, number):
     "A page of the gallery of mistakes: (words, pictures with captions, page number, positions on it)."
     try:
         images, answers = self.mistakes.of(self.subjects[model])
@@ -414,15 +443,17 @@ def _page_of_mistakes(self, model, order, many, number):
     except _problems as problem:
         return _said(plain(" ".join(str(problem).split())), problem=True), [], 0, []
 
-# %% ../nbs/13a_app.ipynb #b3c6e044
-def _pick(self, kind, model, mode, chosen):
+# %% ../nbs/13a_app.ipynb #aa694b15
+@patch
+def pick(self: _Desk, kind, model, mode, chosen):
     "Something was chosen: (an empty upload box, what was chosen, the mode that goes with it)."
     if kind == "example":
         return None, ("example", chosen), "likeliest" if mode == "truth" else mode
     return None, ("mistake", self.subjects[model].name, tuple(chosen)), "truth" if mode == "likeliest" else mode
 
-# %% ../nbs/13a_app.ipynb #5d6b9732
-def _change_model(self, model):
+# %% ../nbs/13a_app.ipynb #1a53de2a
+@patch
+def change_model(self: _Desk, model):
     "Another network: its layers, its method and its classes for the menus."
     gr, subject = self.gr, self.subjects[model]
     words, most = ["predicted", *subject.classes], min(10, len(subject.classes))
@@ -431,49 +462,11 @@ def _change_model(self, model):
             gr.Dropdown(choices=words, value=None), gr.Slider(maximum=most, value=min(3, most)),
             gr.Slider(maximum=most, value=min(5, most)))
 
-# %% ../nbs/13a_app.ipynb #d35dd119
-def _fields(self, mode):
+# %% ../nbs/13a_app.ipynb #c4316708
+@patch
+def fields(self: _Desk, mode):
     "Show the fields that belong to the mode."
     return [self.gr.update(visible=mode == wanted) for wanted in ("likeliest", "named", "contrast", "contrast")]
-
-# %% ../nbs/13a_app.ipynb #929aecd7
-_Desk.explain, _Desk.page_of_mistakes, _Desk.pick = _explain, _page_of_mistakes, _pick
-_Desk.change_model, _Desk.fields = _change_model, _fields
-
-# %% ../nbs/13a_app.ipynb #4fbb4c06
-def _connect(gr, page, desk):
-    "Connect the controls with what they do."
-    settings = [page.how, page.mode, page.count, page.named, page.one, page.other, page.layers, page.method, page.top,
-                page.opacity, page.scale]
-    asking = dict(fn=desk.explain, inputs=[page.picture, page.chosen, page.model, *settings, page.last],
-                  outputs=[page.message, page.label, page.tiles, page.links, page.last], concurrency_id="explain",
-                  concurrency_limit=1, trigger_mode="always_last", show_progress="minimal", show_progress_on=[page.tiles])
-    private = dict(api_visibility="private")
-    gr.on([control.input for control in settings], **asking, api_name="explain")
-    asking |= private
-    page.mode.change(desk.fields, page.mode, [page.count, page.named, page.one, page.other], queue=False, **private)
-    fields = [page.layers, page.method, page.named, page.one, page.other, page.count, page.top]
-    page.model.input(desk.change_model, page.model, fields, queue=False, **private).then(**asking)
-    _connect_sources(gr, page, desk, asking, private)
-
-# %% ../nbs/13a_app.ipynb #2fbda3fc
-def _connect_sources(gr, page, desk, asking, private):
-    "Connect uploads, examples and mistakes."
-    def example(model, mode, event: gr.SelectData):
-        return desk.pick("example", model, mode, event.index)
-
-    def mistake(model, mode, positions, event: gr.SelectData):
-        return desk.pick("mistake", model, mode, positions[event.index:event.index + 1])
-
-    picked, now = [page.picture, page.chosen, page.mode], [page.model, page.mode]
-    forget = lambda mode: (None, "likeliest" if mode == "truth" else mode)
-    all_of_them = lambda *words: desk.pick("mistake", *words)
-    at_once = dict(queue=False, **private)
-    gr.on([page.picture.upload, page.picture.clear], forget, page.mode, [page.chosen, page.mode], **at_once).then(**asking)
-    page.examples.select(example, now, picked, **at_once).then(**asking)
-    page.mistakes.select(mistake, [*now, page.positions], picked, **at_once).then(**asking)
-    page.whole.click(all_of_them, [*now, page.positions], picked, **at_once).then(**asking)
-    _connect_pages(gr, page, desk, private)
 
 # %% ../nbs/13a_app.ipynb #803d0ba5
 def _connect_pages(gr, page, desk, private):
@@ -487,23 +480,44 @@ def _connect_pages(gr, page, desk, private):
         turn = lambda *words, step=step: desk.page_of_mistakes(*words[:3], words[3] + step)
         button.click(turn, [*settings, page.number], **turning)
 
-# %% ../nbs/13a_app.ipynb #d7ff6725
-def _examples(given, subject):
-    "`Picture`s to offer; raises ValueError for those that cannot be read."
-    if isinstance(given, (str, Path)) and Path(given).is_dir():
-        given = sorted(p for p in Path(given).iterdir() if p.is_file() and not p.name.startswith("."))
-    if given is None:
-        try:
-            given = _labelled(subject)
-        except (ValueError, OSError):
-            drawn = drawings()
-            given = drawn if tuple(subject.classes) == drawn.classes else shapes(train=10, test=10, pixels=96)[1]
-        given = given[np.unique(given.labels, return_index=True)[1][:10]]  # the first of each class
-    if isinstance(given, Images):
-        return [read_image(picture, name=given.classes[label]) for picture, label in zip(given.images, given.labels)]
-    return [read_image(source) for source in given]
+# %% ../nbs/13a_app.ipynb #9e746161
+def _connect_sources(gr, page, desk, asking, private):
+    "Connect uploads, examples and mistakes."
+    def example(model, mode, event: gr.SelectData):
+        return desk.pick("example", model, mode, event.index)
 
-# %% ../nbs/13a_app.ipynb #257a213c
+    def mistake(model, mode, positions, event: gr.SelectData):
+        return desk.pick("mistake", model, mode, positions[event.index:event.index + 1])
+
+    picked, now = [page.picture, page.chosen, page.mode], [page.model, page.mode]
+    forget = lambda mode: (None, "likeliest" if mode == "truth" else mode)
+    all_of_them = lambda *words: desk.pick("mistake", *words)
+    at_once = dict(queue=False, **private)
+    changed = [page.picture.upload, page.picture.clear]
+    gr.on(changed, forget, page.mode, [page.chosen, page.mode], **at_once).then(**asking)
+    page.examples.select(example, now, picked, **at_once).then(**asking)
+    page.mistakes.select(mistake, [*now, page.positions], picked, **at_once).then(**asking)
+    page.whole.click(all_of_them, [*now, page.positions], picked, **at_once).then(**asking)
+    _connect_pages(gr, page, desk, private)
+
+# %% ../nbs/13a_app.ipynb #ce20edac
+def _connect(gr, page, desk):
+    "Connect the controls with what they do."
+    settings = [page.how, page.mode, page.count, page.named, page.one, page.other, page.layers, page.method, page.top,
+                page.opacity, page.scale]
+    asking = dict(fn=desk.explain, inputs=[page.picture, page.chosen, page.model, *settings, page.last],
+                  outputs=[page.message, page.label, page.tiles, page.links, page.last], concurrency_id="explain",
+                  concurrency_limit=1, trigger_mode="always_last", show_progress="minimal",
+                  show_progress_on=[page.tiles])
+    private = dict(api_visibility="private")
+    gr.on([control.input for control in settings], **asking, api_name="explain")
+    asking |= private
+    page.mode.change(desk.fields, page.mode, [page.count, page.named, page.one, page.other], queue=False, **private)
+    fields = [page.layers, page.method, page.named, page.one, page.other, page.count, page.top]
+    page.model.input(desk.change_model, page.model, fields, queue=False, **private).then(**asking)
+    _connect_sources(gr, page, desk, asking, private)
+
+# %% ../nbs/13a_app.ipynb #f924cbc6
 def create_app(
     models=None,    # one or a list: nn.Module, run folder, loaded run, .safetensors file; None: the one in the package
     examples=None,  # pictures to offer: a folder, a list for `read_image`, `Images`; None: of the test set, or drawings
@@ -511,7 +525,9 @@ def create_app(
     boxed: bool = True,  # offer the network that comes with the package too
     **known,        # size, normalisation, classes: what the networks do not carry
 ):  # gradio.Blocks; start it with `serve`
-    "The page; raises ImportError without gradio, FileNotFoundError or CheckpointError for what is no network."
+    """The page; `known` is what the networks do not carry: size, normalisation, classes.
+
+    Raises ImportError without gradio, FileNotFoundError or CheckpointError for what is no network."""
     gr = _gradio()
     subjects = _subjects(models, data, known, boxed)
     pictures, page = _examples(examples, next(iter(subjects.values()))), SimpleNamespace()
@@ -520,14 +536,16 @@ def create_app(
         page.chosen, page.last = gr.State(None, time_to_live=3600), gr.State(None, time_to_live=3600)
         page.number, page.positions = gr.State(0), gr.State([])
         with gr.Row():
-            for width, build in ((3, lambda: _source_column(gr, page, pictures)), (5, lambda: _answer_column(gr, page)),
-                                 (3, lambda: _question_column(gr, page, subjects))):
-                with gr.Column(scale=width, min_width=280):
-                    build()
+            with gr.Column(scale=3, min_width=280):
+                _source_column(gr, page, pictures)
+            with gr.Column(scale=5, min_width=280):
+                _answer_column(gr, page)
+            with gr.Column(scale=3, min_width=280):
+                _question_column(gr, page, subjects)
         _connect(gr, page, _Desk(gr, subjects, pictures))
     return app.queue(max_size=200, default_concurrency_limit=1)
 
-# %% ../nbs/13a_app.ipynb #5ed6c5d1
+# %% ../nbs/13a_app.ipynb #1951c18a
 _style = """
 .grid-wrap.fixed-height { min-height: 0; max-height: none; overflow: visible; padding-top: 2rem; }
 .grid-container { grid-template-rows: none; grid-auto-rows: auto; }
@@ -547,11 +565,13 @@ _style = """
 .dark .problem { color: #ff9d94; }
 #links a { display: inline-block; margin-right: 1em; text-decoration: underline; }
 """
+
+# %% ../nbs/13a_app.ipynb #5b0d822f
 _head = """<script>  // Gradio's menus take the tabulator key for a letter and stay open; here it only moves on
 document.addEventListener("keydown", event => { if (event.key == "Tab") event.stopPropagation(); }, true);
 </script>"""
 
-# %% ../nbs/13a_app.ipynb #279a540c
+# %% ../nbs/13a_app.ipynb #c38c04de
 def serve(
     models=None,              # see `create_app`
     host: str = "127.0.0.1",  # who may come: this machine; "0.0.0.0": whoever reaches it
@@ -561,19 +581,20 @@ def serve(
     largest_upload: int = 20_000_000,  # bytes; larger files are refused before they are read
     **options,                # see `create_app`
 ):  # the running gradio.Blocks; its `local_url`, its `close()`
-    "Start the page on this machine; raises OSError when the port is taken, and what `create_app` raises."
+    "Start the page on this machine, `options` as for `create_app`; raises as that does, and OSError for a taken port."
     gr, app = _gradio(), create_app(models, **options)
-    theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    nothing_else = dict(share=False, run_history=False, pwa=False, mcp_server=False, ssr_mode=False, enable_monitoring=False)
-    app.launch(server_name=host, server_port=port, inbrowser=browser, inline=False, quiet=True, show_error=True, theme=theme,
-               css=_style, head=_head, footer_links=[], max_file_size=largest_upload, state_session_capacity=64,
-               max_threads=4, prevent_thread_lock=True, **nothing_else)  # each thread keeps freed memory to itself
+    fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    looks = dict(theme=gr.themes.Default(primary_hue="blue", **fonts), css=_style, head=_head, footer_links=[])
+    nothing_else = dict.fromkeys(("share", "run_history", "pwa", "mcp_server", "ssr_mode", "enable_monitoring"), False)
+    app.launch(server_name=host, server_port=port, inbrowser=browser, inline=False, quiet=True, show_error=True,
+               max_file_size=largest_upload, state_session_capacity=64, max_threads=4,  # a thread keeps freed memory
+               prevent_thread_lock=True, **looks, **nothing_else)
     if wait:
         print(f"the app runs at {app.local_url} (stop it with Ctrl-C)", flush=True)
         app.block_thread()
     return app
 
-# %% ../nbs/13a_app.ipynb #1f8f2015
+# %% ../nbs/13a_app.ipynb #d62ad948
 _space_readme = """---
 title: {quoted}
 emoji: 🔍
@@ -590,6 +611,8 @@ pinned: false
 What a network sees in a picture, and where: upload one, choose an example, or leaf through the network's mistakes.
 Made with cifar_cam {version}. It runs on any machine too: `pip install -r requirements.txt`, then `python app.py`.
 """
+
+# %% ../nbs/13a_app.ipynb #fc23f47c
 _space_app = '''"The app of this folder: `python app.py`, then open the address that it prints."
 import os
 from pathlib import Path
@@ -604,6 +627,14 @@ cifar_cam.app.serve(here/"model.safetensors", examples=here/"examples", data=dat
                     host=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
 '''
 
+# %% ../nbs/13a_app.ipynb #af42b7f6
+def _space_texts(title, license):
+    "The Space's files that are text, as bytes by name."
+    words = dict(title=title, quoted=json.dumps(title, ensure_ascii=False), gradio=_gradio().__version__,
+                 version=__version__, license=f"license: {license}\n" if license else "")
+    return {"app.py": _space_app.encode(), "requirements.txt": f"cifar_cam[app]=={__version__}\n".encode(),
+            "README.md": _space_readme.format(**words).encode()}
+
 # %% ../nbs/13a_app.ipynb #5b4b2e2e
 def _png_file(pixels):
     "Pixels as the bytes of a PNG file."
@@ -612,23 +643,25 @@ def _png_file(pixels):
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
-# %% ../nbs/13a_app.ipynb #830fae7f
+# %% ../nbs/13a_app.ipynb #7b4db9e0
+def _plain_name(name):
+    "A name that is safe for a file."
+    return "".join(c if c.isalnum() else "-" for c in Path(name).stem).strip("-") or "picture"
+
+# %% ../nbs/13a_app.ipynb #f476c192
 def save_space(
-    folder,          # where to; made if missing
-    run=None,        # run folder, loaded run, .safetensors file, network made by `create_model`; None: the one in the package
+    folder: Path | str,  # where to; made if missing
+    run=None,        # run folder, loaded run, .safetensors file, our own network; None: the one in the package
     examples=None,   # see `create_app`
     data=None,       # see `create_app`; at most 200 of the mistakes are taken along
-    title: str = "What does the network see?",
+    title: str = "What does the network see?",  # the Space's title
     license: str = None,  # for the Space's settings, e.g. "apache-2.0"
 ) -> list:           # the paths written
     "Write a folder that is a Hugging Face Space and runs on any machine; raises what `create_app` raises."
-    gr, folder, subject = _gradio(), Path(folder), next(iter(_subjects(run, data, {}, False).values()))
-    pictures = _examples(examples, subject)
-    words = dict(title=title, quoted=json.dumps(title, ensure_ascii=False), gradio=gr.__version__, version=__version__,
-                 license=f"license: {license}\n" if license else "")
-    files = {"app.py": _space_app.encode(), "requirements.txt": f"cifar_cam[app]=={__version__}\n".encode(),
-             "README.md": _space_readme.format(**words).encode()}
-    files |= {f"examples/{k:02d}-{_plain_name(p.name)}.png": _png_file(p.pixels) for k, p in enumerate(pictures)}
+    texts, folder = _space_texts(title, license), Path(folder)
+    subject = next(iter(_subjects(run, data, {}, False).values()))
+    pictures = enumerate(_examples(examples, subject))
+    files = texts | {f"examples/{k:02d}-{_plain_name(p.name)}.png": _png_file(p.pixels) for k, p in pictures}
     paths = [write_atomic(folder/name, content) for name, content in files.items()]
     try:
         images, answers = _Mistakes().of(subject)
@@ -636,8 +669,3 @@ def save_space(
     except ValueError:
         pass  # no labelled pictures at hand: the Space goes without mistakes
     return [*paths, save_single_file(folder/"model.safetensors", subject.model)]
-
-# %% ../nbs/13a_app.ipynb #7b4db9e0
-def _plain_name(name):
-    "A name that is safe for a file."
-    return "".join(c if c.isalnum() else "-" for c in Path(name).stem).strip("-") or "picture"

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['ops', 'borders', 'Op', 'pad_crop', 'rotate', 'crop_resize', 'hflip', 'vflip', 'flip_any', 'alternating_flip',
-           'cutout', 'random_erasing', 'elastic', 'colour_jitter', 'Policy', 'is_after_norm', 'policy', 'transform',
+           'cutout', 'random_erasing', 'elastic', 'colour_jitter', 'is_after_norm', 'Policy', 'policy', 'transform',
            'ClippedCutout', 'AlternatingFlip', 'fill_colour', 'generators', 'normalise', 'Pipeline', 'set_seed',
            'random_states', 'restore_random_states', 'Batch', 'Loader', 'PictureTransform']
 
-# %% ../nbs/02_augment.ipynb #ef60041a
+# %% ../nbs/02_augment.ipynb #8f7c369a
 import copy
+import functools
 import inspect
 import json
 import math
@@ -25,7 +26,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import NamedTuple
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # without this, importing albumentations asks the network for a newer version
+# without this, importing albumentations asks the network for a newer version
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A
 import cv2
@@ -36,12 +38,12 @@ from fastcore.basics import patch
 from . import show as draw
 from .data import Images, Normalisation, normalisation
 
-# %% ../nbs/02_augment.ipynb #a8879dba
+# %% ../nbs/02_augment.ipynb #db581209
 @dataclass(frozen=True)
 class Op:
-    "One augmentation: the name of an entry of `ops` and its settings, as an ordered tuple of (setting, value)."
-    name: str
-    settings: tuple
+    "One augmentation; `op[setting]` is the value of a setting, and raises KeyError where there is none of that name."
+    name: str        # an entry of `ops`
+    settings: tuple  # pairs (setting, value), in the order of the function's parameters
 
     def __getitem__(self, setting):
         return dict(self.settings)[setting]
@@ -51,38 +53,18 @@ class Op:
 
     __repr__ = __str__
 
-    def to_dict(self) -> dict:
-        "The same as a dictionary, ready for JSON."
-        return {"op": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in self.settings}}
+# %% ../nbs/02_augment.ipynb #adc7c544
+@patch
+def to_dict(self: Op) -> dict:
+    "The same as a dictionary, ready for JSON."
+    return {"op": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in self.settings}}
 
-# %% ../nbs/02_augment.ipynb #a826c0b5
-ops = {}
-
-# %% ../nbs/02_augment.ipynb #beddb5e0
-def _op(function):
-    "Register `function` as an operation: it checks its arguments and returns nothing; its bound arguments become the Op."
-    name, signature = function.__name__, inspect.signature(function)
-
-    def make(*args, **kwargs):
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as problem:
-            raise TypeError(f"{name}: {problem}; its settings are {', '.join(signature.parameters)}") from None
-        bound.apply_defaults()
-        _check_kinds(name, signature.parameters, bound.arguments)
-        function(*bound.args, **bound.kwargs)
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in bound.arguments.items()}
-        return Op(name, tuple(settings.items()))
-    make.__name__, make.__doc__, make.__signature__ = name, function.__doc__, signature
-    ops[name] = make
-    return make
-
-# %% ../nbs/02_augment.ipynb #ed59ccfb
+# %% ../nbs/02_augment.ipynb #7eb77881
 _kinds = {int: ("a whole number", lambda v: isinstance(v, Integral) and not isinstance(v, bool)),
           float: ("a finite number", lambda v: isinstance(v, Real) and not isinstance(v, bool) and math.isfinite(v)),
           bool: ("True or False", lambda v: isinstance(v, bool))}
 
-
+# %% ../nbs/02_augment.ipynb #d89b1c75
 def _check_kinds(op, parameters, values):
     "What a setting's annotation says it is, it must be."
     for setting, value in values.items():
@@ -96,16 +78,19 @@ def _numbers(value):
     values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
     return values if all(_kinds[float][1](v) for v in values) else None
 
-# %% ../nbs/02_augment.ipynb #0e832383
+# %% ../nbs/02_augment.ipynb #fe46b2dc
 def _refuse(condition, op, problem, fix):
+    "Raise a ValueError of one form for all operations: which one, what is wrong, what to do."
     if condition:
         raise ValueError(f"{op}: {problem}; {fix}")
 
-# %% ../nbs/02_augment.ipynb #54b79c67
+# %% ../nbs/02_augment.ipynb #2e9c9807
 def _check_p(op, p):
-    _refuse(not 0 < p <= 1, op, f"p={p} " + ("never happens" if p == 0 else "is not a probability"), "use 0 < p <= 1 or leave the operation out")
+    "A probability, and not 0."
+    _refuse(not 0 < p <= 1, op, f"p={p} " + ("never happens" if p == 0 else "is not a probability"),
+            "use 0 < p <= 1 or leave the operation out")
 
-# %% ../nbs/02_augment.ipynb #8a800ed7
+# %% ../nbs/02_augment.ipynb #7b97f169
 def _check_fill(op, fill, after_norm=False):
     "A fill is 'mean', a number or three numbers, on the scale 0..255, or after normalisation in its units."
     if isinstance(fill, str) and fill == "mean":
@@ -114,23 +99,50 @@ def _check_fill(op, fill, after_norm=False):
     _refuse(values is None or len(values) not in (1, 3), op, f"fill={fill!r} is no colour",
             "give one number, three (red, green, blue), or 'mean'")
     if after_norm:
-        _refuse(max(map(abs, values)) > 10, op, f"fill={fill} looks like the scale 0..255, but normalised pictures end at about 3",
+        _refuse(max(map(abs, values)) > 10, op,
+                f"fill={fill} looks like the scale 0..255, but normalised pictures end at about 3",
                 "use fill='mean', or (colour / 255 - mean) / std")
     else:
-        _refuse(min(values) < 0 or max(values) > 255, op, f"fill={fill} is outside 0..255", "pictures are bytes here, so keep to that scale")
-        _refuse(0 < max(values) < 1, op, f"fill={fill} looks like the scale 0..1, and on bytes it is black", "multiply by 255 or use fill='mean'")
+        _refuse(min(values) < 0 or max(values) > 255, op, f"fill={fill} is outside 0..255",
+                "pictures are bytes here, so keep to that scale")
+        _refuse(0 < max(values) < 1, op, f"fill={fill} looks like the scale 0..1, and on bytes it is black",
+                "multiply by 255 or use fill='mean'")
 
-# %% ../nbs/02_augment.ipynb #751653af
+# %% ../nbs/02_augment.ipynb #8b959c1b
+ops = {}
+
+# %% ../nbs/02_augment.ipynb #af439a73
+def _op(function):
+    "Register `function`, which checks its arguments, as an operation; its bound arguments become the Op."
+    name, signature = function.__name__, inspect.signature(function)
+
+    @functools.wraps(function)
+    def make(*args, **kwargs):
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            raise TypeError(f"{name}: {problem}; its settings are {', '.join(signature.parameters)}") from None
+        bound.apply_defaults()
+        _check_kinds(name, signature.parameters, bound.arguments)
+        function(*bound.args, **bound.kwargs)
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in bound.arguments.items()}
+        return Op(name, tuple(settings.items()))
+    make.__signature__ = signature.replace(return_annotation=Op)
+    ops[name] = make
+    return make
+
+# %% ../nbs/02_augment.ipynb #0289883d
 borders = {"constant": cv2.BORDER_CONSTANT, "reflect101": cv2.BORDER_REFLECT_101, "reflect": cv2.BORDER_REFLECT,
            "replicate": cv2.BORDER_REPLICATE}
 
-
+# %% ../nbs/02_augment.ipynb #fbbbe861
 def _check_border(op, border, fill=0):
+    "A known border, and no fill beside one that mirrors."
     _refuse(str(border) not in borders, op, f"unknown border {border!r}", f"choose one of {', '.join(borders)}")
     _refuse(border != "constant" and fill != 0, op, f"fill={fill!r} has no effect beside border={border!r}",
             "leave fill out, or use border='constant'")
 
-# %% ../nbs/02_augment.ipynb #d3b31a63
+# %% ../nbs/02_augment.ipynb #7ff1f024
 @_op
 def pad_crop(
     pad: int = 4,            # pixels added on each side
@@ -138,13 +150,13 @@ def pad_crop(
     fill=0,                  # with "constant": a colour 0..255, three of them, or "mean"
     p: float = 1.0,          # share of pictures that are shifted
 ):
-    "Pad each side, then cut the original size out at a random place."
+    "Pad each side, then cut the original size out at a random place; raises ValueError for settings that do nothing."
     _refuse(pad < 1, "pad_crop", f"pad={pad} changes nothing", "pad by at least 1 pixel")
     _check_fill("pad_crop", fill)
     _check_border("pad_crop", border, fill)
     _check_p("pad_crop", p)
 
-# %% ../nbs/02_augment.ipynb #d526e55d
+# %% ../nbs/02_augment.ipynb #aa7bc4c5
 @_op
 def rotate(
     limit: float = 10,          # largest angle in degrees, to either side
@@ -152,19 +164,19 @@ def rotate(
     fill=0,                     # with "constant": a colour 0..255, three of them, or "mean"
     p: float = 0.5,             # share of pictures that are turned
 ):
-    "Turn by a random angle."
+    "Turn by a random angle between -limit and limit; raises ValueError for an angle of 0 or above 180."
     _refuse(not 0 < limit <= 180, "rotate", f"limit={limit} degrees", "use an angle above 0 and at most 180")
     _check_fill("rotate", fill)
     _check_border("rotate", border, fill)
     _check_p("rotate", p)
 
-# %% ../nbs/02_augment.ipynb #558b257e
+# %% ../nbs/02_augment.ipynb #68c1ddb9
 @_op
 def crop_resize(
     size: int = 24,   # side of the square cut out, in pixels
     p: float = 0.5,   # share of pictures
 ):
-    "Cut a random square out and enlarge it to the original size."
+    "Cut a random square out and enlarge it to the original size; raises ValueError below 4 pixels."
     _refuse(size < 4, "crop_resize", f"size={size} leaves nothing to recognise", "use at least 4 pixels")
     _check_p("crop_resize", p)
 
@@ -176,7 +188,7 @@ def hflip(
     "Mirror left and right."
     _check_p("hflip", p)
 
-# %% ../nbs/02_augment.ipynb #9d5472f3
+# %% ../nbs/02_augment.ipynb #66ffa108
 @_op
 def vflip(
     p: float = 0.5,  # share of pictures
@@ -184,7 +196,7 @@ def vflip(
     "Mirror top and bottom."
     _check_p("vflip", p)
 
-# %% ../nbs/02_augment.ipynb #1bc67277
+# %% ../nbs/02_augment.ipynb #db6b3398
 @_op
 def flip_any(
     p: float = 0.5,  # share of pictures
@@ -200,14 +212,15 @@ def alternating_flip(
     "Mirror left and right a random half of the pictures in even epochs, and the other half in odd ones."
     _check_p("alternating_flip", p)
 
-# %% ../nbs/02_augment.ipynb #300c14b4
+# %% ../nbs/02_augment.ipynb #eff608cb
 def _check_range(op, name, value):
+    "A size in whole pixels, or the smallest and the largest."
     values = _numbers(value) or [0]
     whole = len(values) <= 2 and all(isinstance(v, Integral) for v in values)
     _refuse(not whole or not 1 <= values[0] <= values[-1], op, f"{name}={value!r} is no size",
             "give a whole number of at least 1 pixel, or (smallest, largest)")
 
-# %% ../nbs/02_augment.ipynb #1e203c68
+# %% ../nbs/02_augment.ipynb #417e9683
 @_op
 def cutout(
     size=8,                    # side of the square in pixels, or (smallest, largest) for a rectangle
@@ -217,13 +230,13 @@ def cutout(
     clip: bool = False,        # True: the square may hang over the edge
     after_norm: bool = False,  # True: applied after normalisation, as one project did
 ):
-    "Cover squares of the picture."
+    "Cover squares of the picture; raises ValueError for a size, number or fill that makes no sense."
     _check_range("cutout", "size", size)
     _refuse(holes < 1, "cutout", f"holes={holes} changes nothing", "use at least 1")
     _check_fill("cutout", fill, after_norm)
     _check_p("cutout", p)
 
-# %% ../nbs/02_augment.ipynb #4900c06e
+# %% ../nbs/02_augment.ipynb #104762c2
 @_op
 def random_erasing(
     scale=(0.02, 0.2),         # smallest and largest share of the area
@@ -235,7 +248,8 @@ def random_erasing(
     "Cover one rectangle of random area and proportions ([Zhong et al. 2017](https://arxiv.org/abs/1708.04896))."
     for setting, value, limit in (("scale", scale, 1), ("ratio", ratio, 100)):
         pair = _numbers(value) or []
-        _refuse(len(pair) != 2 or not 0 < pair[0] <= pair[1] <= limit, "random_erasing", f"{setting}={value!r} is no range",
+        _refuse(len(pair) != 2 or not 0 < pair[0] <= pair[1] <= limit, "random_erasing",
+                f"{setting}={value!r} is no range",
                 f"give two numbers, 0 < smallest <= largest <= {limit}")
     _check_fill("random_erasing", fill, after_norm)
     _check_p("random_erasing", p)
@@ -253,7 +267,7 @@ def elastic(
     _check_border("elastic", border)
     _check_p("elastic", p)
 
-# %% ../nbs/02_augment.ipynb #593dec0a
+# %% ../nbs/02_augment.ipynb #4cb5a3db
 @_op
 def colour_jitter(
     brightness: float = 0.1,  # largest relative change
@@ -265,12 +279,28 @@ def colour_jitter(
     "Change brightness, contrast, saturation and hue a little."
     changes = (brightness, contrast, saturation, hue)
     _refuse(max(changes) <= 0, "colour_jitter", "all changes are 0", "make at least one positive")
-    _refuse(min(changes) < 0 or hue > 0.5, "colour_jitter", f"changes of {changes} are out of range", "use 0 or more, hue 0 to 0.5")
+    _refuse(min(changes) < 0 or hue > 0.5, "colour_jitter", f"changes of {changes} are out of range",
+            "use 0 or more, hue 0 to 0.5")
     _check_p("colour_jitter", p)
 
-# %% ../nbs/02_augment.ipynb #fb3ace05
+# %% ../nbs/02_augment.ipynb #c46e0ada
+def is_after_norm(
+    operation: Op,
+) -> bool:
+    "Whether an operation is applied after normalisation; only `cutout` and `random_erasing` can be."
+    return bool(dict(operation.settings).get("after_norm"))
+
+# %% ../nbs/02_augment.ipynb #f63528d9
+def _check_mirrors(names):
+    "Another mirroring left and right would undo what alternating_flip promises."
+    others = [name for name in names if name in ("hflip", "flip_any")]
+    _refuse("alternating_flip" in names and (others or names.count("alternating_flip") > 1), "alternating_flip",
+            f"beside {(others or ['another one'])[0]} a picture is no longer seen both ways in two epochs",
+            "keep only one of them")
+
+# %% ../nbs/02_augment.ipynb #60690e5c
 class Policy(tuple):
-    "An ordered sequence of `Op`; prints itself, converts to and from JSON-ready lists."
+    "An ordered sequence of `Op`; prints itself; raises TypeError for anything that is no operation."
     def __new__(
         cls,
         *operations,  # Ops in the order in which they are applied
@@ -285,50 +315,28 @@ class Policy(tuple):
     def __getnewargs__(self):
         return tuple(self)  # so that copies and other processes get the same policy
 
-    def __repr__(self):
-        return f"Policy({', '.join(map(str, self))})"
+# %% ../nbs/02_augment.ipynb #815a98d3
+@patch
+def __repr__(self: Policy):
+    return f"Policy({', '.join(map(str, self))})"
 
-    def describe(self) -> str:
-        "The steps in their order, normalisation included, one a line."
-        before = [str(o) for o in self if not is_after_norm(o)]
-        after = [str(o) for o in self if is_after_norm(o)]
-        return "\n".join(f"{k}. {step}" for k, step in enumerate([*before, "normalise, channels first", *after], 1))
+# %% ../nbs/02_augment.ipynb #67626333
+@patch
+def describe(self: Policy) -> str:
+    "The steps in their order, normalisation included, one a line."
+    before = [str(o) for o in self if not is_after_norm(o)]
+    after = [str(o) for o in self if is_after_norm(o)]
+    return "\n".join(f"{k}. {step}" for k, step in enumerate([*before, "normalise, channels first", *after], 1))
 
-    def to_list(self) -> list:
-        "The same as a list of dictionaries, ready for JSON."
-        return [o.to_dict() for o in self]
+# %% ../nbs/02_augment.ipynb #9b13f15c
+@patch
+def to_list(self: Policy) -> list:
+    "The same as a list of dictionaries, ready for JSON."
+    return [o.to_dict() for o in self]
 
-# %% ../nbs/02_augment.ipynb #7b85c524
-def is_after_norm(
-    operation: Op,
-) -> bool:
-    "Whether an operation is applied after normalisation."
-    return bool(dict(operation.settings).get("after_norm"))
-
-# %% ../nbs/02_augment.ipynb #4fc2c2e5
-def _check_mirrors(names):
-    "Another mirroring left and right would undo what alternating_flip promises."
-    others = [name for name in names if name in ("hflip", "flip_any")]
-    _refuse("alternating_flip" in names and (others or names.count("alternating_flip") > 1), "alternating_flip",
-            f"beside {(others or ['another one'])[0]} a picture is no longer seen both ways in two epochs", "keep only one of them")
-
-# %% ../nbs/02_augment.ipynb #6ca7b688
-def policy(
-    entries,  # a `Policy`, or a list of dictionaries {"op": name, setting: value, ...}
-) -> Policy:
-    "Read a policy from JSON-ready data; raises ValueError for an unknown operation or setting, naming those that exist."
-    if isinstance(entries, Policy):
-        return entries
-    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, (dict, Op)) for entry in entries):
-        raise TypeError(f"a policy is read from a list of dictionaries such as {{'op': 'hflip', 'p': 0.5}}, got {entries!r}; "
-                        "write its steps in a list, in their order")
-    return Policy(*(entry if isinstance(entry, Op) else _read_op(dict(entry)) for entry in entries))
-
-# %% ../nbs/02_augment.ipynb #c5fc4916
-_as_policy = policy  # under this name for places where `policy` is an argument
-
-# %% ../nbs/02_augment.ipynb #f5e47678
+# %% ../nbs/02_augment.ipynb #ccb0416e
 def _read_op(entry):
+    "The operation that a dictionary describes; raises ValueError for a name or setting that does not exist."
     name = entry.pop("op", None)
     if not isinstance(name, str) or name not in ops:
         raise ValueError(f"unknown operation {name!r}; choose one of {', '.join(ops)}")
@@ -338,20 +346,36 @@ def _read_op(entry):
         raise ValueError(f"{name} takes no setting {', '.join(unknown)}; it has {', '.join(accepted)}")
     return ops[name](**entry)
 
-# %% ../nbs/02_augment.ipynb #b5a87899
+# %% ../nbs/02_augment.ipynb #38391190
+def policy(
+    entries,  # a `Policy`, or a list of dictionaries {"op": name, setting: value, ...}
+) -> Policy:
+    "Read a policy from JSON-ready data; raises TypeError, or ValueError naming the operations and settings there are."
+    if isinstance(entries, Policy):
+        return entries
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, (dict, Op)) for entry in entries):
+        raise TypeError(f"a policy is read from a list of dictionaries such as {{'op': 'hflip', 'p': 0.5}}, got "
+                        f"{entries!r}; write its steps in a list, in their order")
+    return Policy(*(entry if isinstance(entry, Op) else _read_op(dict(entry)) for entry in entries))
+
+
+_as_policy = policy  # under this name for places where `policy` is an argument
+
+# %% ../nbs/02_augment.ipynb #cf2c5695
 def transform(
-    name: str,  # name of an albumentations transform
-    **settings,
-):
-    "Build an albumentations transform; raises ValueError for a name or setting that this version does not know."
+    name: str,   # name of an albumentations transform
+    **settings,  # its settings, passed on as they are
+) -> A.BasicTransform:
+    "An albumentations transform with these `settings`; raises ValueError for a name, setting or value not known."
     kind = getattr(A, name, None)
     if kind is None:
-        raise ValueError(f"albumentations {A.__version__} has no transform {name!r}; it may have been retired: look for its successor")
+        raise ValueError(f"albumentations {A.__version__} has no transform {name!r}; it may have been retired: look "
+                         "for its successor")
     accepted = inspect.signature(kind.__init__).parameters
     unknown = sorted(settings.keys() - accepted.keys())
     if unknown:
-        raise ValueError(f"albumentations {A.__version__}: {name} has no setting {', '.join(unknown)}, it may have been renamed; "
-                         f"use {', '.join(k for k in accepted if k != 'self')}")
+        raise ValueError(f"albumentations {A.__version__}: {name} has no setting {', '.join(unknown)}, it may have "
+                         f"been renamed; use {', '.join(k for k in accepted if k != 'self')}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -360,42 +384,82 @@ def transform(
             words = " ".join(str(problem).split())
             raise ValueError(f"albumentations refuses {name}({settings}): {words}; correct these settings") from problem
 
-# %% ../nbs/02_augment.ipynb #661ff49b
+# %% ../nbs/02_augment.ipynb #32d3aed6
 class ClippedCutout(A.ImageOnlyTransform):
     "Cover squares whose centres are anywhere in the picture; parts beyond the edge are lost (the paper's Cutout)."
-    def __init__(self, holes, size, fill, p):
+    def __init__(
+        self,
+        holes: int,   # how many squares
+        size: tuple,  # smallest and largest side in pixels
+        fill: tuple,  # colour, three numbers
+        p: float,     # share of pictures
+    ):
         super().__init__(p=p)
         self.holes, self.size, self.fill = holes, size, fill
 
-    def get_params_dependent_on_data(self, params, data):
-        height, width = params["shape"][:2]
-        low, high = self.size
-        boxes = []
-        for _ in range(self.holes):
-            y, x = self.py_random.randrange(height), self.py_random.randrange(width)
-            h, w = self.py_random.randint(low, high), self.py_random.randint(low, high)
-            boxes.append((max(y - h // 2, 0), min(y - h // 2 + h, height), max(x - w // 2, 0), min(x - w // 2 + w, width)))
-        return {"boxes": boxes}
+# %% ../nbs/02_augment.ipynb #a30840cc
+@patch
+def get_params_dependent_on_data(
+    self: ClippedCutout,
+    params: dict,  # the library's: "shape" is the picture's (H, W, 3)
+    data: dict,    # the library's: the picture, not used
+) -> dict:         # "boxes": (top, bottom, left, right) of each square, cut at the edge
+    "Draw the squares of one picture."
+    height, width = params["shape"][:2]
+    low, high = self.size
+    boxes = []
+    for _ in range(self.holes):
+        y, x = self.py_random.randrange(height), self.py_random.randrange(width)
+        h, w = self.py_random.randint(low, high), self.py_random.randint(low, high)
+        boxes.append((max(y - h // 2, 0), min(y - h // 2 + h, height), max(x - w // 2, 0),
+                      min(x - w // 2 + w, width)))
+    return {"boxes": boxes}
 
-    def apply(self, img, boxes=(), **params):
-        img = img.copy()
-        for top, bottom, left, right in boxes:
-            img[top:bottom, left:right] = self.fill
-        return img
+# %% ../nbs/02_augment.ipynb #dc2cab30
+@patch
+def apply(
+    self: ClippedCutout,
+    img: np.ndarray,  # one picture (H, W, 3)
+    boxes=(),         # from `get_params_dependent_on_data`
+    **params,         # the library's, not used
+) -> np.ndarray:      # a new picture (H, W, 3)
+    "Cover the squares that were drawn; `params` is not used."
+    img = img.copy()
+    for top, bottom, left, right in boxes:
+        img[top:bottom, left:right] = self.fill
+    return img
 
-# %% ../nbs/02_augment.ipynb #e0ea68f4
+# %% ../nbs/02_augment.ipynb #ae8e7218
 class AlternatingFlip(A.ImageOnlyTransform):
     "Mirror left and right when told so by `choose`, which knows seed, epoch and position."
-    def __init__(self, share):
+    def __init__(
+        self,
+        share: float,  # of the pictures, that take part
+    ):
         super().__init__(p=1.0)
         self.share, self.mirrored = share, False
 
-    def choose(self, seed, epoch, position):
-        toss, part = np.random.default_rng([seed, 0, position, 1]).random(2)
-        self.mirrored = bool(part < self.share and (toss < 0.5) ^ (epoch % 2))
+# %% ../nbs/02_augment.ipynb #f4382607
+@patch
+def choose(
+    self: AlternatingFlip,
+    seed: int,      # the run's seed
+    epoch: int,     # epoch number
+    position: int,  # the picture's position in its set
+):
+    "Decide for the picture that comes next."
+    toss, part = np.random.default_rng([seed, 0, position, 1]).random(2)
+    self.mirrored = bool(part < self.share and (toss < 0.5) ^ (epoch % 2))
 
-    def apply(self, img, **params):
-        return np.ascontiguousarray(img[:, ::-1]) if self.mirrored else img
+# %% ../nbs/02_augment.ipynb #ecd75a2f
+@patch
+def apply(
+    self: AlternatingFlip,
+    img: np.ndarray,  # one picture (H, W, 3)
+    **params,         # the library's, not used
+) -> np.ndarray:      # the picture, mirrored or as it was
+    "Mirror the picture where that was chosen; `params` is not used."
+    return np.ascontiguousarray(img[:, ::-1]) if self.mirrored else img
 
 # %% ../nbs/02_augment.ipynb #22200ae6
 def fill_colour(
@@ -410,14 +474,15 @@ def fill_colour(
     fill = (fill,) * 3 if np.isscalar(fill) else tuple(fill)
     return tuple(float(v) for v in fill) if after else tuple(int(round(v)) for v in fill)
 
-# %% ../nbs/02_augment.ipynb #2cd7f7b2
+# %% ../nbs/02_augment.ipynb #30214989
 def _cutout(o, norm, shape):
     low, high = o["size"] if isinstance(o["size"], tuple) else (o["size"], o["size"])
-    _refuse(high > min(shape), "cutout", f"size={high} is larger than the picture ({shape[0]}×{shape[1]})", "make it smaller")
+    _refuse(high > min(shape), "cutout", f"size={high} is larger than the picture ({shape[0]}×{shape[1]})",
+            "make it smaller")
     if o["clip"]:
         return ClippedCutout(o["holes"], (low, high), fill_colour(o, norm), o["p"])
-    return transform("CoarseDropout", num_holes_range=(o["holes"],) * 2, hole_height_range=(low, high), hole_width_range=(low, high),
-                     fill=fill_colour(o, norm), p=o["p"])
+    return transform("CoarseDropout", num_holes_range=(o["holes"],) * 2, fill=fill_colour(o, norm), p=o["p"],
+                     hole_height_range=(low, high), hole_width_range=(low, high))
 
 # %% ../nbs/02_augment.ipynb #b9ea9615
 def _pad_crop(o, norm, shape):
@@ -425,17 +490,19 @@ def _pad_crop(o, norm, shape):
                        border_mode=borders[o["border"]], fill=fill_colour(o, norm), p=1.0)
     return A.Sequential([padded, transform("RandomCrop", height=shape[0], width=shape[1], p=1.0)], p=o["p"])
 
-# %% ../nbs/02_augment.ipynb #80a8968f
+# %% ../nbs/02_augment.ipynb #955ddab8
 def _random_erasing(o, norm, shape):
     (height, width), (narrow, wide) = shape, o["ratio"]
     largest = min(narrow * height**2, width**2 / wide) / (height * width)
-    _refuse(largest < o["scale"][0], "random_erasing", f"a rectangle with ratio={o['ratio']} covers at most {largest:.2g} of {height}×{width}, "
+    _refuse(largest < o["scale"][0], "random_erasing",
+            f"a rectangle with ratio={o['ratio']} covers at most {largest:.2g} of {height}×{width}, "
             f"and scale={o['scale']} begins above", "make the scale smaller or the ratio closer to 1")
     return transform("Erasing", scale=o["scale"], ratio=o["ratio"], fill=fill_colour(o, norm), p=o["p"])
 
-# %% ../nbs/02_augment.ipynb #a512951e
+# %% ../nbs/02_augment.ipynb #0526599f
 def _crop_resize(o, norm, shape):
-    _refuse(o["size"] >= min(shape), "crop_resize", f"size={o['size']} is not smaller than the picture", "make it smaller")
+    _refuse(o["size"] >= min(shape), "crop_resize", f"size={o['size']} is not smaller than the picture",
+            "make it smaller")
     return A.Sequential([transform("RandomCrop", height=o["size"], width=o["size"], p=1.0),
                          transform("Resize", height=shape[0], width=shape[1], p=1.0)], p=o["p"])
 
@@ -444,18 +511,20 @@ def _flip_any(o, norm, shape):
     both = A.Sequential([transform("HorizontalFlip", p=1.0), transform("VerticalFlip", p=1.0)], p=1.0)
     return A.OneOf([transform("HorizontalFlip", p=1.0), transform("VerticalFlip", p=1.0), both], p=o["p"])
 
-# %% ../nbs/02_augment.ipynb #b8d8d9f2
+# %% ../nbs/02_augment.ipynb #3ff10c93
 _builders = {
     "pad_crop": _pad_crop, "crop_resize": _crop_resize, "flip_any": _flip_any, "cutout": _cutout,
     "hflip": lambda o, norm, shape: transform("HorizontalFlip", p=o["p"]),
     "alternating_flip": lambda o, norm, shape: AlternatingFlip(o["p"]),
     "vflip": lambda o, norm, shape: transform("VerticalFlip", p=o["p"]),
-    "rotate": lambda o, norm, shape: transform("Rotate", limit=o["limit"], border_mode=borders[o["border"]], fill=fill_colour(o, norm), p=o["p"]),
+    "rotate": lambda o, norm, shape: transform("Rotate", limit=o["limit"], border_mode=borders[o["border"]],
+                                               fill=fill_colour(o, norm), p=o["p"]),
     "random_erasing": _random_erasing,
     "elastic": lambda o, norm, shape: transform("ElasticTransform", alpha=o["alpha"], sigma=o["sigma"],
                                                 border_mode=borders[o["border"]], p=o["p"]),
     "colour_jitter": lambda o, norm, shape: transform(
-        "ColorJitter", brightness=o["brightness"], contrast=o["contrast"], saturation=o["saturation"], hue=o["hue"], p=o["p"]),
+        "ColorJitter", brightness=o["brightness"], contrast=o["contrast"], saturation=o["saturation"], hue=o["hue"],
+        p=o["p"]),
 }
 
 # %% ../nbs/02_augment.ipynb #c7a71cfc
@@ -468,18 +537,19 @@ def generators(
     stream = np.random.default_rng([seed, epoch, position])
     return stream, random.Random(int(stream.integers(2**63)))
 
-# %% ../nbs/02_augment.ipynb #62975494
+# %% ../nbs/02_augment.ipynb #05277999
 def normalise(
     pictures,             # uint8 array (N, H, W, 3)
     norm: Normalisation,  # channel means and standard deviations
 ) -> torch.Tensor:        # float32 (N, 3, H, W)
     "Scale bytes to 0..1, subtract the mean, divide by the standard deviation, channels first."
     mean, std = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (norm.mean, norm.std))
-    return (torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).contiguous().float() / 255 - mean) / std
+    bytes_first = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).contiguous()
+    return (bytes_first.float() / 255 - mean) / std
 
-# %% ../nbs/02_augment.ipynb #3538b5f9
+# %% ../nbs/02_augment.ipynb #82a16494
 class Pipeline:
-    "A policy made ready for pictures of one size; `pipeline(pictures, positions, seed, epoch)` gives a normalised batch."
+    "A policy made ready for pictures of one size; raises ValueError for an operation that does not fit that size."
     def __init__(
         self,
         policy: Policy,        # operations in order
@@ -487,14 +557,21 @@ class Pipeline:
         shape: tuple = (32, 32),  # height and width of the pictures
     ):
         self.policy, self.norm, self.shape = policy, norm, tuple(shape)
-        before, after = ([_builders[o.name](o, norm, self.shape) for o in policy if is_after_norm(o) == late] for late in (False, True))
+        before, after = ([_builders[o.name](o, norm, self.shape) for o in policy if is_after_norm(o) == late]
+                         for late in (False, True))
         self.alternating = [step for step in before if isinstance(step, AlternatingFlip)]
         self.before, self.after = (A.Compose(steps) if steps else None for steps in (before, after))
 
-# %% ../nbs/02_augment.ipynb #d44105fc
+# %% ../nbs/02_augment.ipynb #ad82256e
 @patch
-def pictures(self: Pipeline, images, positions, seed: int, epoch: int) -> np.ndarray:
-    "The augmented pictures as bytes (N, H, W, 3), before normalisation."
+def pictures(
+    self: Pipeline,
+    images: np.ndarray,  # uint8 (N, H, W, 3)
+    positions,           # whole numbers (N,): each picture's position in its set
+    seed: int,           # the run's seed
+    epoch: int,          # epoch number
+) -> np.ndarray:         # uint8 (N, H, W, 3)
+    "The augmented pictures, before normalisation."
     if self.before is None:
         return images
     out = np.empty_like(images)
@@ -505,19 +582,20 @@ def pictures(self: Pipeline, images, positions, seed: int, epoch: int) -> np.nda
         out[k] = self.before(image=images[k])["image"]
     return out
 
-# %% ../nbs/02_augment.ipynb #3df006be
+# %% ../nbs/02_augment.ipynb #a3e31a57
 @patch
 def __call__(
     self: Pipeline,
-    images,         # uint8 (N, H, W, 3)
-    positions,      # each picture's position in its set, (N,)
-    seed: int = 0,
-    epoch: int = 0,
-) -> torch.Tensor:  # float32 (N, 3, H, W)
-    "Augment and normalise a batch."
+    images: np.ndarray,  # uint8 (N, H, W, 3)
+    positions,           # whole numbers (N,): each picture's position in its set
+    seed: int = 0,       # the run's seed
+    epoch: int = 0,      # epoch number
+) -> torch.Tensor:       # float32 (N, 3, H, W)
+    "Augment and normalise a batch; raises ValueError for pictures of another size, or not one position for each."
     if images.shape[1:3] != self.shape or len(positions) != len(images):
-        raise ValueError(f"this pipeline is made for pictures of {self.shape[0]}×{self.shape[1]} and one position for each, got "
-                         f"{images.shape} and {len(positions)} positions; make a Pipeline with shape={images.shape[1:3]}")
+        raise ValueError(f"this pipeline is made for pictures of {self.shape[0]}×{self.shape[1]} and one position for "
+                         f"each, got {images.shape} and {len(positions)} positions; make a Pipeline with "
+                         f"shape={images.shape[1:3]}")
     batch = normalise(self.pictures(images, positions, seed, epoch), self.norm)
     if self.after is not None:
         for k, position in enumerate(positions):
@@ -535,12 +613,13 @@ def set_seed(
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
-# %% ../nbs/02_augment.ipynb #65950b8a
+# %% ../nbs/02_augment.ipynb #a0404509
 def random_states() -> dict:
     "The states of Python's, NumPy's and PyTorch's generators (CUDA's only when it is in use)."
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     name, keys, *rest = np.random.get_state()
-    return dict(python=random.getstate(), numpy=(name, keys.astype(np.int64), *rest), torch=torch.get_rng_state(), cuda=cuda)
+    return dict(python=random.getstate(), numpy=(name, keys.astype(np.int64), *rest), torch=torch.get_rng_state(),
+                cuda=cuda)
 
 # %% ../nbs/02_augment.ipynb #9243f568
 def restore_random_states(
@@ -553,6 +632,11 @@ def restore_random_states(
     torch.set_rng_state(states["torch"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
+
+# %% ../nbs/02_augment.ipynb #2a37a2a6
+def _augmented(a_policy, norm, shape, sample, positions, seed):
+    "Pictures after `a_policy`, as floats 0..1, operations after normalisation included."
+    return draw.denormalise(Pipeline(a_policy, norm, shape)(sample, positions, seed, 0), norm.mean, norm.std)
 
 # %% ../nbs/02_augment.ipynb #1ba34c34
 @patch
@@ -572,11 +656,6 @@ def show(
     titles = [name if names.count(name) == 1 else f"{name} {names[:k + 1].count(name)}" for k, name in enumerate(names)]
     return draw.image_table([list(row) for row in zip(*columns)], column_titles=["original", *titles, "all"], tile=0.9)
 
-# %% ../nbs/02_augment.ipynb #2a37a2a6
-def _augmented(a_policy, norm, shape, sample, positions, seed):
-    "Pictures after `a_policy`, as floats 0..1, operations after normalisation included."
-    return draw.denormalise(Pipeline(a_policy, norm, shape)(sample, positions, seed, 0), norm.mean, norm.std)
-
 # %% ../nbs/02_augment.ipynb #e172717f
 class Batch(NamedTuple):
     "What a `Loader` yields."
@@ -584,9 +663,25 @@ class Batch(NamedTuple):
     y: torch.Tensor      # int64 (N,), labels
     index: torch.Tensor  # int64 (N,), positions in the set
 
-# %% ../nbs/02_augment.ipynb #52ae0da1
+# %% ../nbs/02_augment.ipynb #860f8bbc
+def _check_loader(images, batch_size, seed, workers, start_method, timeout):
+    "Raise ValueError for settings of a `Loader` that cannot work."
+    if not 1 <= batch_size <= len(images):
+        raise ValueError(f"batch_size={batch_size} does not fit a set of {len(images)} pictures; choose 1 to "
+                         f"{len(images)}")
+    for name, value in (("seed", seed), ("workers", workers)):
+        if not _kinds[int][1](value) or value < 0:
+            raise ValueError(f"{name}={value!r} must be a whole number; use 0 or more")
+    known = multiprocessing.get_all_start_methods()
+    if start_method not in (None, *known):
+        raise ValueError(f"processes cannot be started by {start_method!r} here; choose one of {', '.join(known)}, or "
+                         "None")
+    if not _kinds[float][1](timeout) or timeout <= 0:
+        raise ValueError(f"timeout={timeout!r} would call every process hanging; give seconds above 0")
+
+# %% ../nbs/02_augment.ipynb #c2d734f3
 class Loader:
-    "Batches of augmented, normalised pictures; the same bytes for any number of workers, however they are started."
+    "Batches of augmented, normalised pictures; the same bytes for any number of workers; raises ValueError."
     def __init__(
         self,
         images: Images,              # the set
@@ -597,50 +692,42 @@ class Loader:
         seed: int = 0,               # decides order and draws
         workers: int = 0,            # processes that prepare batches beside the training; 0: none
         drop_last: bool = False,     # leave out the smaller last batch
-        start_method=None,           # how processes start: "fork", "spawn", "forkserver"; None: the system's custom
+        start_method: str | None = None,  # how processes start: "fork", "spawn", "forkserver"; None: as usual
         persistent: bool = False,    # keep the processes from one epoch to the next
         timeout: float = 300,        # seconds without a byte after which a process counts as hanging
     ):
         _check_loader(images, batch_size, seed, workers, start_method, timeout)
         self.images, self.norm = images, images.statistics() if norm is None else normalisation(norm)
         self.policy = Policy() if policy is None else _as_policy(policy)
-        self.batch_size, self.shuffle, self.seed, self.workers, self.drop_last = batch_size, shuffle, seed, workers, drop_last
-        self.start_method, self.persistent, self.timeout = start_method, persistent, timeout
+        self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
+        self.workers, self.start_method, self.persistent, self.timeout = workers, start_method, persistent, timeout
         self.pipeline = Pipeline(self.policy, self.norm, images.images.shape[1:3])
         self.epoch, self.start, self._order, self._kept = 0, 0, (None, None), None
         self.share = (0, 1)  # which part of every batch, of how many, see `sharded`
 
-    def __len__(self):
-        whole, rest = divmod(len(self.images), self.batch_size)
-        return whole + bool(rest and not self.drop_last)
+# %% ../nbs/02_augment.ipynb #3a1924df
+@patch
+def __len__(self: Loader):
+    "Batches in an epoch."
+    whole, rest = divmod(len(self.images), self.batch_size)
+    return whole + bool(rest and not self.drop_last)
 
-    def __repr__(self):
-        return f"{type(self).__name__}({self.images!r}, {len(self)} batches of {self.batch_size}, {self.policy!r})"
+# %% ../nbs/02_augment.ipynb #26577eab
+@patch
+def __repr__(self: Loader):
+    return f"{type(self).__name__}({self.images!r}, {len(self)} batches of {self.batch_size}, {self.policy!r})"
 
-# %% ../nbs/02_augment.ipynb #3408a252
-def _check_loader(images, batch_size, seed, workers, start_method, timeout):
-    "Raise ValueError for settings of a `Loader` that cannot work."
-    if not 1 <= batch_size <= len(images):
-        raise ValueError(f"batch_size={batch_size} does not fit a set of {len(images)} pictures; choose 1 to {len(images)}")
-    for name, value in (("seed", seed), ("workers", workers)):
-        if not _kinds[int][1](value) or value < 0:
-            raise ValueError(f"{name}={value!r} must be a whole number; use 0 or more")
-    known = multiprocessing.get_all_start_methods()
-    if start_method not in (None, *known):
-        raise ValueError(f"processes cannot be started by {start_method!r} here; choose one of {', '.join(known)}, or None")
-    if not _kinds[float][1](timeout) or timeout <= 0:
-        raise ValueError(f"timeout={timeout!r} would call every process hanging; give seconds above 0")
-
-# %% ../nbs/02_augment.ipynb #d1c20146
+# %% ../nbs/02_augment.ipynb #3dbfd3ad
 @patch
 def set_epoch(
     self: Loader,
     epoch: int,      # decides order and draws of the next pass
     start: int = 0,  # batch to begin with
 ) -> Loader:
-    "Choose which epoch the next pass is, and where it begins; returns the loader."
+    "Choose which epoch the next pass is, and where it begins; returns the loader; raises ValueError beyond its end."
     if epoch < 0 or not 0 <= start <= len(self):
-        raise ValueError(f"epoch {epoch} cannot begin at batch {start} of {len(self)}; use an epoch of at least 0 and a batch from 0 to {len(self)}")
+        raise ValueError(f"epoch {epoch} cannot begin at batch {start} of {len(self)}; use an epoch of at least 0 and "
+                         f"a batch from 0 to {len(self)}")
     self.epoch, self.start = epoch, start
     return self
 
@@ -671,9 +758,9 @@ def batch(
     x = self.pipeline(self.images.images[positions], positions, self.seed, epoch)
     return Batch(x, torch.from_numpy(self.images.labels[positions]), torch.from_numpy(positions.copy()))
 
-# %% ../nbs/02_augment.ipynb #5f26887b
+# %% ../nbs/02_augment.ipynb #82d4d1ff
 class PictureTransform:
-    "A policy as a function of one picture: PIL picture or uint8 array (H, W, 3) in, normalised float tensor (3, H, W) out."
+    "A policy for one picture: PIL picture or uint8 array (H, W, 3) in, normalised float32 tensor (3, H, W) out."
     def __init__(
         self,
         policy=None,      # `Policy` or list for `policy`; None: normalise only (the test transform)
@@ -684,15 +771,42 @@ class PictureTransform:
 
     def __call__(self, picture) -> torch.Tensor:
         "The augmented, normalised picture; raises ValueError for an array that is no picture of bytes."
-        pixels = np.require(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture), requirements="W")
+        colours = picture.convert("RGB") if hasattr(picture, "convert") else picture
+        pixels = np.require(np.asarray(colours), requirements="W")
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-            raise ValueError(f"a picture is a PIL picture or a uint8 array (height, width, 3), got {pixels.dtype} of shape {pixels.shape}; "
-                             "give the data set no other transform before this one")
+            raise ValueError(f"a picture is a PIL picture or a uint8 array (height, width, 3), got {pixels.dtype} of "
+                             f"shape {pixels.shape}; give the data set no other transform before this one")
         pipeline = self._pipelines.setdefault(pixels.shape[:2], Pipeline(self.policy, self.norm, pixels.shape[:2]))
         return pipeline(pixels[None], [0], seed=int(torch.randint(2**62, ()).item()))[0]
 
-    def __repr__(self):
-        return f"PictureTransform({self.policy!r}, {self.norm.name!r})"
+# %% ../nbs/02_augment.ipynb #75da62c2
+@patch
+def __repr__(self: PictureTransform):
+    return f"PictureTransform({self.policy!r}, {self.norm.name!r})"
+
+# %% ../nbs/02_augment.ipynb #62babb3b
+def _receive(end, buffer):
+    "Fill `buffer` from a socket; raises ConnectionError or TimeoutError when no more comes."
+    view = memoryview(buffer).cast("B")
+    while len(view):
+        count = end.recv_into(view)
+        if not count:
+            raise ConnectionError("the other end hung up")
+        view = view[count:]
+    return buffer
+
+# %% ../nbs/02_augment.ipynb #fb9357a6
+def _answer(there, loader, epoch, number):
+    "Send one batch, or the reason why there is none."
+    try:
+        parts = [part.numpy() for part in loader.batch(epoch, number)]
+        words = [[part.shape, part.dtype.name] for part in parts]
+    except Exception as problem:
+        parts, words = [], f"{type(problem).__name__}: {problem}"
+    head = json.dumps(words).encode()
+    there.sendall(struct.pack("<q", len(head)) + head)
+    for part in parts:
+        there.sendall(part.data if part.size else b"")
 
 # %% ../nbs/02_augment.ipynb #8f8f3013
 def _serve(there, here, loader):
@@ -708,30 +822,6 @@ def _serve(there, here, loader):
             _answer(there, loader, epoch, number)
     except OSError:
         pass
-
-# %% ../nbs/02_augment.ipynb #fb9357a6
-def _answer(there, loader, epoch, number):
-    "Send one batch, or the reason why there is none."
-    try:
-        parts = [part.numpy() for part in loader.batch(epoch, number)]
-        words = [[part.shape, part.dtype.name] for part in parts]
-    except Exception as problem:
-        parts, words = [], f"{type(problem).__name__}: {problem}"
-    head = json.dumps(words).encode()
-    there.sendall(struct.pack("<q", len(head)) + head)
-    for part in parts:
-        there.sendall(part.data if part.size else b"")
-
-# %% ../nbs/02_augment.ipynb #c01f173a
-def _receive(end, buffer):
-    "Fill `buffer` from a socket; raises ConnectionError or TimeoutError when nothing more comes."
-    view = memoryview(buffer).cast("B")
-    while len(view):
-        count = end.recv_into(view)
-        if not count:
-            raise ConnectionError("the other end hung up")
-        view = view[count:]
-    return buffer
 
 # %% ../nbs/02_augment.ipynb #a32f491d
 class _WorkerLost(Exception):
@@ -750,13 +840,13 @@ def _without_interrupts():
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-# %% ../nbs/02_augment.ipynb #1e52ab7e
+# %% ../nbs/02_augment.ipynb #8104feef
 class _Workers:
     "The processes of a loader: start them, ask for batches in order, end them."
     def __init__(self, loader):
         self.timeout, self.ends, self.processes = loader.timeout, [], []
         context = multiprocessing.get_context(loader.start_method)
-        context.set_forkserver_preload([__name__])  # if a fork server it is, torch is imported once and not in each process
+        context.set_forkserver_preload([__name__])  # a fork server then imports torch once, not each process
         try:
             for number in range(loader.workers):
                 self._start(context, loader, f"loader process {number}")
@@ -764,22 +854,28 @@ class _Workers:
             self.close()
             raise
 
-    def _start(self, context, loader, name):
-        here, there = socket.socketpair()
-        self.ends.append(here)
-        with there:
-            process = context.Process(target=_serve, args=(there, here, loader), name=name, daemon=True)
-            with _without_interrupts():
-                process.start()
-        self.processes.append(process)
-        here.settimeout(self.timeout)
+# %% ../nbs/02_augment.ipynb #7e668cb9
+@patch
+def _start(self: _Workers, context, loader, name):
+    "Start one process and keep our end of its socket."
+    here, there = socket.socketpair()
+    self.ends.append(here)
+    with there:
+        process = context.Process(target=_serve, args=(there, here, loader), name=name, daemon=True)
+        with _without_interrupts():
+            process.start()
+    self.processes.append(process)
+    here.settimeout(self.timeout)
 
-    def close(self):
-        for end in self.ends:
-            end.close()
-        for process in self.processes:
-            process.kill()
-            process.join()
+# %% ../nbs/02_augment.ipynb #49ac487c
+@patch
+def close(self: _Workers):
+    "Hang up, and end every process."
+    for end in self.ends:
+        end.close()
+    for process in self.processes:
+        process.kill()
+        process.join()
 
 # %% ../nbs/02_augment.ipynb #519b514b
 @patch
@@ -792,7 +888,7 @@ def batches(self: _Workers, epoch, numbers, ahead=2):
             asked += 1
         yield self._talk(k % count, _read_batch)
 
-# %% ../nbs/02_augment.ipynb #6b3a9ad2
+# %% ../nbs/02_augment.ipynb #0765e575
 @patch
 def _talk(self: _Workers, k, action):
     "Do `action` with the socket of process `k`; raises _WorkerLost saying what became of the process."
@@ -803,37 +899,24 @@ def _talk(self: _Workers, k, action):
     except OSError:
         self.processes[k].join(5)
         code = self.processes[k].exitcode
-        end = "hung up" if code is None else f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        raise _WorkerLost(f"{self.processes[k].name} {end}") from None
+        raise _WorkerLost(f"{self.processes[k].name} {_ending(code)}") from None
 
-# %% ../nbs/02_augment.ipynb #ef8a3d87
+# %% ../nbs/02_augment.ipynb #1e6ea153
+def _ending(code):
+    "What an exit code says, in words."
+    if code is None:
+        return "hung up"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+# %% ../nbs/02_augment.ipynb #d6e1f3c9
 def _read_batch(end):
+    "The batch that was sent; raises _WorkerLost with the reason where there is none."
     length, = struct.unpack("<q", _receive(end, bytearray(8)))
     words = json.loads(_receive(end, bytearray(length)))
     if isinstance(words, str):
         raise _WorkerLost(f"a loader process could not make its batch ({words})")
     empty = [np.empty(shape, kind) for shape, kind in words]
     return Batch(*(torch.from_numpy(_receive(end, part) if part.size else part) for part in empty))
-
-# %% ../nbs/02_augment.ipynb #3fb529e7
-@patch
-def __iter__(self: Loader):
-    return self._walk(self.epoch, self.start)
-
-# %% ../nbs/02_augment.ipynb #9bc767be
-@patch
-def _walk(self: Loader, epoch, done):
-    "The batches of an epoch from number `done` on."
-    if self.workers and done < len(self):
-        try:
-            for batch in self._from_processes(epoch, range(done, len(self))):
-                yield batch
-                done += 1
-        except _WorkerLost as problem:
-            warnings.warn(f"{problem}; going on without processes from batch {done} of epoch {epoch}, with the same bytes. If it "
-                          "happens again, use fewer workers, or a longer timeout on a slow machine", stacklevel=2)
-    for number in range(done, len(self)):
-        yield self.batch(epoch, number)
 
 # %% ../nbs/02_augment.ipynb #48394204
 @patch
@@ -849,7 +932,29 @@ def _from_processes(self: Loader, epoch, numbers):
         else:
             workers.close()
 
-# %% ../nbs/02_augment.ipynb #d2c65c9d
+# %% ../nbs/02_augment.ipynb #f7fd9f20
+@patch
+def _walk(self: Loader, epoch, done):
+    "The batches of an epoch from number `done` on."
+    if self.workers and done < len(self):
+        try:
+            for batch in self._from_processes(epoch, range(done, len(self))):
+                yield batch
+                done += 1
+        except _WorkerLost as problem:
+            warnings.warn(f"{problem}; going on without processes from batch {done} of epoch {epoch}, with the same "
+                          "bytes. If it happens again, use fewer workers, or a longer timeout on a slow machine",
+                          stacklevel=2)
+    for number in range(done, len(self)):
+        yield self.batch(epoch, number)
+
+# %% ../nbs/02_augment.ipynb #6d2840c3
+@patch
+def __iter__(self: Loader):
+    "The batches of the epoch chosen by `set_epoch`, from the one chosen there on."
+    return self._walk(self.epoch, self.start)
+
+# %% ../nbs/02_augment.ipynb #0fbfc339
 @patch
 def close(self: Loader):
     "End the processes kept by `persistent=True`; the loader can be used again."
@@ -857,33 +962,34 @@ def close(self: Loader):
         self._kept.close()
     self._kept = None
 
-# %% ../nbs/02_augment.ipynb #64d193b1
+# %% ../nbs/02_augment.ipynb #d5be3ced
 @patch
 def __getstate__(self: Loader):
-    return {**self.__dict__, "_kept": None, "_order": (None, None)}  # what a process of another kind of start needs
+    "What travels to a process of another kind of start: all but processes and order."
+    return {**self.__dict__, "_kept": None, "_order": (None, None)}
 
-# %% ../nbs/02_augment.ipynb #1effc453
+# %% ../nbs/02_augment.ipynb #296027d8
 @patch
 def sharded(
     self: Loader,
     part: int,  # which part, from 0
     of: int,    # into how many every batch is divided
 ) -> Loader:
-    "A loader of one part of every batch; the parts differ by at most one picture, and the last ones of a small batch may be empty."
+    "A loader of one part of every batch; parts differ by at most one picture, some may be empty; raises ValueError."
     if not 0 <= part < of:
         raise ValueError(f"there is no part {part} of {of}; use 0 to {of - 1}")
     other = copy.copy(self)
     other.share = (part, of)
     return other
 
-# %% ../nbs/02_augment.ipynb #5487d951
+# %% ../nbs/02_augment.ipynb #4bf0e177
 @patch
 def show(
     self: Loader,
     count: int = 20,     # how many pictures
     columns: int = 10,   # in a row
 ):
-    "The first pictures of the next batch, as the net sees them, with their class names; returns the Figure."
+    "The first pictures of the next batch, as the net sees them, with their class names; returns the matplotlib Figure."
     batch = next(iter(self))
     pictures = draw.denormalise(batch.x[:count], self.norm.mean, self.norm.std)
     return draw.image_grid(pictures, [self.images.classes[k] for k in batch.y[:count]], columns=columns, tile=0.75)

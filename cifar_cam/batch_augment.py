@@ -44,34 +44,36 @@ def _numbers(keys, positions):
     bits = _mix(keys[..., None] + positions * _step)
     return ((bits >> 40) & (2**24 - 1)).float() * 2**-24
 
-# %% ../nbs/02a_batch_augment.ipynb #e4908276
+# %% ../nbs/02a_batch_augment.ipynb #684d425c
 def uniform(
-    seed: int,    # the run's seed, taken modulo 2**64
-    epoch: int,   # epoch number
-    positions,    # each picture's position in its set (N,)
-    stream=0,     # which of the draws: a whole number, or a tensor of several (S,)
+    seed: int,      # the run's seed, taken modulo 2**64
+    epoch: int,     # epoch number
+    positions,      # each picture's position in its set (N,)
+    stream=0,       # which of the draws: a whole number, or a tensor of several (S,)
 ) -> torch.Tensor:  # float32 (N,) or (S, N): 0 to 1, 1 excluded
     "Random numbers that depend on these four and on nothing else; the same on every device."
     positions = torch.as_tensor(positions, dtype=torch.int64)
     return _numbers(_keys(seed, epoch, torch.as_tensor(stream)).to(positions.device), positions)
 
-# %% ../nbs/02a_batch_augment.ipynb #865ff146
+# %% ../nbs/02a_batch_augment.ipynb #129355fe
+@lru_cache(maxsize=64)
+def _kept_keys(seed, epoch, first, count, device):
+    "The keys of `count` streams, made once."
+    return _keys(seed, epoch, torch.arange(first, first + count)).to(device)
+
+# %% ../nbs/02a_batch_augment.ipynb #ff86b768
 @dataclass(frozen=True)
 class Draws:
     "The random numbers of one operation for some pictures; `draws(3)` gives three for each, float32 (3, N)."
-    seed: int
-    epoch: int
+    seed: int                # the run's seed
+    epoch: int               # epoch number
     positions: torch.Tensor  # int64 (N,), on the device
     step: int                # which operation of the policy it is
 
     def __call__(self, count, first=0, epoch=None):
-        keys = _kept_keys(self.seed, self.epoch if epoch is None else epoch, (self.step << 32) + first, count, self.positions.device)
+        keys = _kept_keys(self.seed, self.epoch if epoch is None else epoch, (self.step << 32) + first, count,
+                          self.positions.device)
         return _numbers(keys, self.positions)
-
-# %% ../nbs/02a_batch_augment.ipynb #e10f2f1b
-@lru_cache(maxsize=64)
-def _kept_keys(seed, epoch, first, count, device):
-    return _keys(seed, epoch, torch.arange(first, first + count)).to(device)
 
 # %% ../nbs/02a_batch_augment.ipynb #7c8e2406
 def whole(
@@ -88,25 +90,14 @@ class Move(NamedTuple):
     columns: torch.Tensor      # int64 (N, W); -1: from outside
     fill: tuple | None = None  # the colour outside; None: nothing comes from there
 
-# %% ../nbs/02a_batch_augment.ipynb #103c5811
+# %% ../nbs/02a_batch_augment.ipynb #d37ce059
 @patch
-def then(self: Move, other: Move) -> Move:
-    "This move and then the other, which must have no outside, as one."
-    return Move(self.rows.gather(1, other.rows), self.columns.gather(1, other.columns), self.fill)
-
-# %% ../nbs/02a_batch_augment.ipynb #8721148a
-@patch
-def __call__(
+def then(
     self: Move,
-    pictures: torch.Tensor,  # uint8 (N, H, W, 3)
-) -> torch.Tensor:           # the same shape
-    "Move the pixels."
-    count, height, width, _ = pictures.shape
-    rows, columns = (line.clamp(min=0).to(torch.int32) for line in self[:2])
-    starts = (torch.arange(count, device=rows.device, dtype=torch.int32)[:, None] * height + rows) * width
-    addresses = (starts[:, :, None] + columns[:, None]).flatten()
-    moved = pictures.reshape(-1, 3).index_select(0, addresses).view(pictures.shape)
-    return moved if self.fill is None else _paint(moved, ~_rectangle(self.rows >= 0, self.columns >= 0), self.fill)
+    other: Move,  # a move without an outside
+) -> Move:
+    "This move and then the other as one."
+    return Move(self.rows.gather(1, other.rows), self.columns.gather(1, other.columns), self.fill)
 
 # %% ../nbs/02a_batch_augment.ipynb #8912a8e8
 def _rectangle(rows, columns):
@@ -128,6 +119,20 @@ def _paint(pictures, mask, fill):
         return torch.where(mask > 0, colour, flat).view(pictures.shape)
     return (flat ^ colour).bitwise_and_(mask).bitwise_xor_(flat).view(pictures.shape)
 
+# %% ../nbs/02a_batch_augment.ipynb #76904863
+@patch
+def __call__(
+    self: Move,
+    pictures: torch.Tensor,  # uint8 (N, H, W, 3)
+) -> torch.Tensor:           # the same shape
+    "Fetch the pixels, and colour what comes from outside."
+    count, height, width, _ = pictures.shape
+    rows, columns = (line.clamp(min=0).to(torch.int32) for line in self[:2])
+    starts = (torch.arange(count, device=rows.device, dtype=torch.int32)[:, None] * height + rows) * width
+    addresses = (starts[:, :, None] + columns[:, None]).flatten()
+    moved = pictures.reshape(-1, 3).index_select(0, addresses).view(pictures.shape)
+    return moved if self.fill is None else _paint(moved, ~_rectangle(self.rows >= 0, self.columns >= 0), self.fill)
+
 # %% ../nbs/02a_batch_augment.ipynb #56da3fd9
 def _inside(index, size, border):
     "Addresses beyond the edge as addresses inside; -1 where a constant colour stands."
@@ -140,7 +145,7 @@ def _inside(index, size, border):
     folded = index % period
     return torch.minimum(folded, period - twice - folded)
 
-# %% ../nbs/02a_batch_augment.ipynb #56b53796
+# %% ../nbs/02a_batch_augment.ipynb #4ce2a292
 def shifted(
     starts: torch.Tensor,      # int64 (2, N): top and left of the window in the padded picture, 0 to 2 * pad
     pad: int,                  # pixels added on each side
@@ -149,7 +154,8 @@ def shifted(
     fill: tuple = (0, 0, 0),   # the colour there, with "constant"
 ) -> Move:
     "Pad, then cut the original size out."
-    windows = (_inside(torch.arange(-pad, size + pad, device=starts.device), size, border).unfold(0, size, 1) for size in shape)
+    windows = (_inside(torch.arange(-pad, size + pad, device=starts.device), size, border).unfold(0, size, 1)
+               for size in shape)
     return Move(*(some[start] for some, start in zip(windows, starts)), fill if border == "constant" else None)
 
 # %% ../nbs/02a_batch_augment.ipynb #4fc1881d
@@ -163,11 +169,12 @@ def mirrored(
     lines = (torch.arange(size, device=flip.device) for size, flip in zip(shape, flips))
     return Move(*(torch.stack([line, line.flip(0)])[flip.long()] for line, flip in zip(lines, flips)))
 
-# %% ../nbs/02a_batch_augment.ipynb #a4a37b0c
+# %% ../nbs/02a_batch_augment.ipynb #55aeaf5e
 _movers = {}
 
 
 def _mover(function):
+    "Register a function that turns an operation and its draws into a `Move`."
     _movers[function.__name__[1:]] = function
     return function
 
@@ -201,10 +208,10 @@ def _alternating_flip(o, draws, shape, norm):
     toss, part = draws(2, epoch=0)  # the same in all epochs
     return mirrored(False, (part < o["p"]) & ((toss < 0.5) ^ bool(draws.epoch % 2)), shape)
 
-# %% ../nbs/02a_batch_augment.ipynb #addd3f0c
+# %% ../nbs/02a_batch_augment.ipynb #79df7888
 def erase(
     pictures: torch.Tensor,  # (N, H, W, 3), bytes or floats
-    holes: torch.Tensor,     # int64 (K, N, 4): top, left, bottom, right of K rectangles for each picture, the last two excluded
+    holes: torch.Tensor,     # int64 (K, N, 4): top, left, bottom, right (both excluded) of K rectangles each
     fill: tuple,             # the colour put there
 ) -> torch.Tensor:           # (N, H, W, 3)
     "Cover rectangles; what hangs over the edge is lost."
@@ -213,11 +220,12 @@ def erase(
              for top, left, bottom, right in (hole.T[..., None] for hole in holes))
     return _paint(pictures, reduce(torch.bitwise_or, masks), fill)
 
-# %% ../nbs/02a_batch_augment.ipynb #4bcf15a1
+# %% ../nbs/02a_batch_augment.ipynb #6289e762
 _changers = {}
 
 
 def _changer(function):
+    "Register a function that turns an operation and its draws into changed pictures."
     _changers[function.__name__[1:]] = function
     return function
 
@@ -247,7 +255,7 @@ def _random_erasing(pictures, o, draws, shape, norm):
     ends = [torch.where(happens, start + size, start) for start, size in zip(starts, sizes)]
     return erase(pictures, torch.stack([*starts, *ends], -1)[None], fill_colour(o, norm))
 
-# %% ../nbs/02a_batch_augment.ipynb #9882b969
+# %% ../nbs/02a_batch_augment.ipynb #6abeaad5
 def sample(
     pictures: torch.Tensor,      # uint8 (N, H, W, 3)
     x: torch.Tensor,             # float (N, H', W'): columns to look at, in pixels; 0 is the middle of the first
@@ -255,13 +263,15 @@ def sample(
     border: str = "reflect101",  # what stands beyond the edge
     fill: tuple = (0, 0, 0),     # the colour there, with "constant"
 ) -> torch.Tensor:               # uint8 (N, H', W', 3)
-    "Bilinear interpolation."
-    values, shift = pictures.float(), _line_of(fill, 1, torch.float32, pictures.device) if border == "constant" else None
+    "Colours at any places, by bilinear interpolation."
+    shift = _line_of(fill, 1, torch.float32, pictures.device) if border == "constant" else None
     centres = border != "reflect"  # mirrored at the middle of the edge pixels, or at their outer side
-    grid = [2 * at / (size - 1) - 1 if centres else (2 * at + 1) / size - 1 for at, size in zip((x, y), pictures.shape[2:0:-1])]
+    grid = [2 * at / (size - 1) - 1 if centres else (2 * at + 1) / size - 1
+            for at, size in zip((x, y), pictures.shape[2:0:-1])]
     mode = {"constant": "zeros", "replicate": "border"}.get(border, "reflection")
-    values = (values if shift is None else values - shift).permute(0, 3, 1, 2)
-    found = F.grid_sample(values, torch.stack(grid, -1).float(), padding_mode=mode, align_corners=centres).permute(0, 2, 3, 1)
+    values = (pictures.float() if shift is None else pictures - shift).permute(0, 3, 1, 2)
+    found = F.grid_sample(values, torch.stack(grid, -1).float(), padding_mode=mode, align_corners=centres)
+    found = found.permute(0, 2, 3, 1)
     return (found if shift is None else found + shift).round().to(torch.uint8)
 
 # %% ../nbs/02a_batch_augment.ipynb #ba751e3b
@@ -294,7 +304,7 @@ def turn(
     y = _places(sin * columns, down - sin * right + cos * (rows - down))
     return sample(pictures, x, y, border, fill)
 
-# %% ../nbs/02a_batch_augment.ipynb #59c4b75a
+# %% ../nbs/02a_batch_augment.ipynb #cab5c56d
 def zoom(
     pictures: torch.Tensor,  # uint8 (N, H, W, 3)
     top: torch.Tensor,       # int64 (N,), first row of the part
@@ -302,19 +312,20 @@ def zoom(
     size: int,               # side of the square part
 ) -> torch.Tensor:           # uint8 (N, H, W, 3)
     "Cut a square out of each picture and enlarge it to the original size."
-    y, x = (((torch.arange(full, device=top.device) + 0.5) * (size / full) - 0.5).clamp(0, size - 1) for full in pictures.shape[1:3])
+    y, x = (((torch.arange(full, device=top.device) + 0.5) * (size / full) - 0.5).clamp(0, size - 1)
+            for full in pictures.shape[1:3])
     x, y = torch.broadcast_tensors(left[:, None, None] + x, top[:, None, None] + y[:, None])
     return sample(pictures, x, y, "replicate")
 
-# %% ../nbs/02a_batch_augment.ipynb #fe36d3cb
+# %% ../nbs/02a_batch_augment.ipynb #a499bd6b
 @lru_cache(maxsize=8)
 def _smoothing(size, sigma, device):
     "Matrix (size, size) that smooths a line of numbers, its ends repeated, as cv2.GaussianBlur does it for floats."
     radius = round(8 * sigma + 1) // 2
     weights = torch.exp(-torch.arange(-radius, radius + 1, dtype=torch.float64)**2 / (2 * sigma**2))
     at = (torch.arange(size)[:, None] + torch.arange(-radius, radius + 1)).clamp(0, size - 1)
-    matrix = torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, at, (weights / weights.sum()).expand(size, -1))
-    return matrix.float().to(device)
+    shares = (weights / weights.sum()).expand(size, -1)
+    return torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, at, shares).float().to(device)
 
 # %% ../nbs/02a_batch_augment.ipynb #6c85a377
 def bend(
@@ -362,30 +373,41 @@ def _crop_resize(pictures, o, draws, shape, norm):
     top, left = (whole(u, size - o["size"] + 1) for u, size in zip(draws(2, first=1), shape))
     return zoom(pictures, top, left, o["size"])
 
-# %% ../nbs/02a_batch_augment.ipynb #fe856cb5
-@_sometimes
-def _elastic(pictures, o, draws, shape, norm):
-    return bend(pictures, _normal(draws, 2 * math.prod(shape)).view(-1, 2, *shape), o["alpha"], o["sigma"], o["border"])
-
-
+# %% ../nbs/02a_batch_augment.ipynb #db2e0f0c
 def _normal(draws, count):
     "Normally distributed numbers (N, count), two from each pair of uniform ones (Box & Muller 1958)."
     u, v = draws(2 * -(-count // 2), first=1).chunk(2)
     length, angle = (-2 * torch.log1p(-u)).sqrt(), 2 * math.pi * v
     return torch.cat([length * angle.cos(), length * angle.sin()])[:count].T.contiguous()
 
-# %% ../nbs/02a_batch_augment.ipynb #ffdc9759
+# %% ../nbs/02a_batch_augment.ipynb #bc2c083d
+@_sometimes
+def _elastic(pictures, o, draws, shape, norm):
+    return bend(pictures, _normal(draws, 2 * math.prod(shape)).view(-1, 2, *shape), o["alpha"], o["sigma"], o["border"])
+
+# %% ../nbs/02a_batch_augment.ipynb #4a247782
 def _grey(x):
     "Brightness (N, H, W) of colours (3, N, H, W), weighted for the eye (ITU-R BT.601, in 1/32768 as OpenCV has it)."
     return (9798 * x[0] + 19235 * x[1] + 3735 * x[2]).add_(16384).div_(32768).floor_()
 
-
+# %% ../nbs/02a_batch_augment.ipynb #9be6cd3f
 def _blend(x, kind, factor):
     "Colours (3, N, H, W), each picture mixed with black (kind 0), its mean grey (1) or its grey version (2)."
     grey, (kind, factor) = _grey(x), (each.view(-1, 1, 1) for each in (kind, factor))
     partner = torch.where(kind == 1, grey.mean((1, 2), keepdim=True), torch.where(kind == 2, grey, 0))
     rounding = torch.where(kind == 2, 0.5, 0.0)
     return (factor * x).add_((1 - factor) * partner + rounding).clamp_(0, 255).floor_()
+
+# %% ../nbs/02a_batch_augment.ipynb #aa97d7e9
+def _from_hue(angle, saturation, value):
+    "Colours (3, N, H, W) from hue 0..179, saturation and value 0..255, as OpenCV computes them: cut, not rounded."
+    at = angle * (6 / 180)
+    sextant, part = at.floor(), at % 1
+    corner = (sextant + _line_of((5, 3, 1), 1, torch.float32, angle.device).view(3, 1, 1, 1)) % 6
+    lack = torch.where(corner == 0, part, torch.where(corner == 3, 1 - part, torch.where(corner > 3, 0.0, 1.0)))
+    fine = torch.float32 if angle.device.type == "mps" else torch.float64  # one rounding, not two
+    share = (1 - (saturation * (1 / 255)).to(fine) * lack.to(fine)).float()
+    return (value * (1 / 255) * share * 255).floor()
 
 # %% ../nbs/02a_batch_augment.ipynb #059b0269
 def _turn_hue(x, turns):
@@ -397,21 +419,10 @@ def _turn_hue(x, turns):
     angle = ((angle * (30 * 4096 / spread.clamp(min=1)).round() + 2048) / 4096).floor() % 180
     return _from_hue(((angle + 180 * turns.view(-1, 1, 1)) % 180).floor(), saturation, value)
 
-# %% ../nbs/02a_batch_augment.ipynb #b5605239
-def _from_hue(angle, saturation, value):
-    "Colours (3, N, H, W) from hue 0..179, saturation and value 0..255, as OpenCV computes them: cut, not rounded."
-    at = angle * (6 / 180)
-    sextant, part = at.floor(), at % 1
-    corner = (sextant + _line_of((5, 3, 1), 1, torch.float32, angle.device).view(3, 1, 1, 1)) % 6
-    lack = torch.where(corner == 0, part, torch.where(corner == 3, 1 - part, torch.where(corner > 3, 0.0, 1.0)))
-    fine = torch.float32 if angle.device.type == "mps" else torch.float64  # one rounding after product and difference, not two
-    share = (1 - (saturation * (1 / 255)).to(fine) * lack.to(fine)).float()
-    return (value * (1 / 255) * share * 255).floor()
-
-# %% ../nbs/02a_batch_augment.ipynb #6a9659a2
+# %% ../nbs/02a_batch_augment.ipynb #d4ff025b
 def tint(
     pictures: torch.Tensor,  # uint8 (N, H, W, 3)
-    factors: torch.Tensor,   # float (3 or 4, N): brightness, contrast, saturation (1: as it is), and turns of the colour circle
+    factors: torch.Tensor,   # float (3 or 4, N): brightness, contrast, saturation (1: as it is), turns of hue
     order: torch.Tensor,     # int64, the same shape: which of these comes first, second, ...
 ) -> torch.Tensor:           # uint8 (N, H, W, 3)
     "Change brightness, contrast, saturation and hue of each picture, in its own order."
@@ -430,9 +441,9 @@ def _colour_jitter(pictures, o, draws, shape, norm):
     factors = [low + one * (high - low) for one, (low, high) in zip(u, changes)]
     return tint(pictures, torch.stack(factors), u[count:].argsort(0))
 
-# %% ../nbs/02a_batch_augment.ipynb #fedfb0b0
+# %% ../nbs/02a_batch_augment.ipynb #def79aa7
 class BatchPipeline:
-    "A policy for whole batches: `pipeline(pictures, positions, seed, epoch)` gives a normalised batch, each picture with its own draw."
+    "A policy made ready for whole batches, each picture with its own draw; raises ValueError as `Pipeline` does."
     def __init__(
         self,
         policy: Policy,           # operations in order
@@ -442,7 +453,8 @@ class BatchPipeline:
     ):
         Pipeline(policy, norm, shape)  # what the other road refuses is refused here, in the same words
         self.policy, self.norm, self.shape, self.device = policy, norm, tuple(shape), torch.device(device)
-        self.mean, self.std = (torch.tensor(v, dtype=torch.float32).repeat(math.prod(shape)).to(self.device) for v in (norm.mean, norm.std))
+        self.mean, self.std = (torch.tensor(v, dtype=torch.float32).repeat(math.prod(shape)).to(self.device)
+                               for v in (norm.mean, norm.std))
 
     def __repr__(self):
         return f"BatchPipeline({self.policy!r}, {self.shape[0]}×{self.shape[1]}, on {self.device})"
@@ -473,26 +485,33 @@ def _on_device(self: BatchPipeline, values):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     return values.to(self.device, non_blocking=True)
 
-# %% ../nbs/02a_batch_augment.ipynb #b65be650
+# %% ../nbs/02a_batch_augment.ipynb #577fbcdc
 @patch
-def pictures(self: BatchPipeline, images, positions, seed: int, epoch: int) -> torch.Tensor:
-    "The augmented pictures as bytes (N, H, W, 3), before normalisation."
-    if tuple(images.shape[1:]) != (*self.shape, 3) or len(positions) != len(images) or str(images.dtype) not in ("uint8", "torch.uint8"):
-        raise ValueError(f"this batch pipeline takes bytes (N, {self.shape[0]}, {self.shape[1]}, 3) and one position for each picture, got "
-                         f"{images.dtype} of shape {tuple(images.shape)} and {len(positions)} positions; make a BatchPipeline for that "
-                         "shape, and leave scaling to it")
+def pictures(
+    self: BatchPipeline,
+    images,         # uint8 tensor or array (N, H, W, 3)
+    positions,      # whole numbers (N,): each picture's position in its set
+    seed: int,      # the run's seed
+    epoch: int,     # epoch number
+) -> torch.Tensor:  # uint8 (N, H, W, 3) on the device
+    "The augmented pictures, before normalisation; raises ValueError for another shape or type."
+    of_bytes = str(images.dtype) in ("uint8", "torch.uint8")
+    if not of_bytes or tuple(images.shape[1:]) != (*self.shape, 3) or len(positions) != len(images):
+        raise ValueError(f"this batch pipeline takes bytes (N, {self.shape[0]}, {self.shape[1]}, 3) and one position "
+                         f"for each picture, got {images.dtype} of shape {tuple(images.shape)} and {len(positions)} "
+                         "positions; make a BatchPipeline for that shape, and leave scaling to it")
     return self._apply(self._on_device(images), self._on_device(positions), seed, epoch, late=False)
 
-# %% ../nbs/02a_batch_augment.ipynb #f82c2a93
+# %% ../nbs/02a_batch_augment.ipynb #2c683f20
 @patch
 def __call__(
     self: BatchPipeline,
-    images,         # uint8 tensor or array (N, H, W, 3)
-    positions,      # each picture's position in its set, (N,)
-    seed: int = 0,
-    epoch: int = 0,
-) -> torch.Tensor:  # float32 (N, 3, H, W) on the device, channels last in memory
-    "Augment and normalise a batch."
+    images,          # uint8 tensor or array (N, H, W, 3)
+    positions,       # whole numbers (N,): each picture's position in its set
+    seed: int = 0,   # the run's seed
+    epoch: int = 0,  # epoch number
+) -> torch.Tensor:   # float32 (N, 3, H, W) on the device, channels last in memory
+    "Augment and normalise a batch; raises ValueError as `pictures` does."
     positions = self._on_device(positions)
     bytes_ = self.pictures(images, positions, seed, epoch)
     batch = bytes_.flatten(1).float().div_(255).sub_(self.mean).div_(self.std).view(bytes_.shape)
@@ -501,20 +520,20 @@ def __call__(
 # %% ../nbs/02a_batch_augment.ipynb #c5c693d7
 resident_share = 0.5  # of a device's free memory, that a set may take at most
 
-# %% ../nbs/02a_batch_augment.ipynb #03121461
+# %% ../nbs/02a_batch_augment.ipynb #47ce9ec3
 def fits(
     images: Images,  # the set
     device,          # a torch device or its name
 ) -> bool:
-    "Whether a set may be kept on a device: it is no memory map, and takes at most `resident_share` of what is free there."
+    "Whether a set may be kept on a device: no memory map, and at most `resident_share` of what is free there."
     if isinstance(images.images, np.memmap):
         return False
     free = torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else float("inf")
     return images.images.nbytes <= resident_share * free
 
-# %% ../nbs/02a_batch_augment.ipynb #c050e3c0
+# %% ../nbs/02a_batch_augment.ipynb #f08c3ff7
 class BatchLoader(Loader):
-    "A `Loader` that augments whole batches on the device that trains; each batch is the same bytes however it is reached."
+    "A `Loader` that augments whole batches on the device that trains; raises ValueError as `Loader` does."
     def __init__(
         self,
         images: Images,           # the set
@@ -535,6 +554,16 @@ class BatchLoader(Loader):
     def __getstate__(self):
         return {**super().__getstate__(), "_there": None}
 
+# %% ../nbs/02a_batch_augment.ipynb #6cf7546c
+@patch
+def _pictures(self: BatchLoader, positions):
+    "The pictures as they are: from the device if they are kept there, else from the host."
+    if not self.resident:
+        return torch.from_numpy(self.images.images[positions.numpy()])
+    if self._there is None:
+        self._there = torch.tensor(self.images.images, device=self.device)
+    return self._there.index_select(0, positions.to(self.device, non_blocking=True))
+
 # %% ../nbs/02a_batch_augment.ipynb #906357b7
 @patch
 def batch(
@@ -548,20 +577,10 @@ def batch(
     y = torch.from_numpy(self.images.labels[positions.numpy()])
     return Batch(x, y.to(self.device, non_blocking=True), positions)
 
-# %% ../nbs/02a_batch_augment.ipynb #6cf7546c
-@patch
-def _pictures(self: BatchLoader, positions):
-    "The pictures as they are: from the device if they are kept there, else from the host."
-    if not self.resident:
-        return torch.from_numpy(self.images.images[positions.numpy()])
-    if self._there is None:
-        self._there = torch.tensor(self.images.images, device=self.device)
-    return self._there.index_select(0, positions.to(self.device, non_blocking=True))
-
 # %% ../nbs/02a_batch_augment.ipynb #89a2849f
 kinds = ("auto", "albumentations", "tensor")
 
-# %% ../nbs/02a_batch_augment.ipynb #28ddb876
+# %% ../nbs/02a_batch_augment.ipynb #100c95d0
 def make_loader(
     images: Images,           # the set
     policy=None,              # `Policy` or list for `policy`; None: normalise only
@@ -572,13 +591,14 @@ def make_loader(
     workers: int = 0,         # processes that prepare batches, through albumentations
     drop_last: bool = False,  # leave out the smaller last batch
     device="cpu",             # where whole batches are made
-    kind: str = "auto",       # "tensor": whole batches; "albumentations": one by one; "auto": "tensor" unless workers are asked for
+    kind: str = "auto",       # one of `kinds`; "auto" is "tensor" unless workers are asked for
 ) -> Loader:
     "The loader for a training; raises ValueError for an unknown kind, or processes that would have nothing to do."
     if kind not in kinds:
         raise ValueError(f"unknown kind of loader {kind!r}; choose one of {', '.join(kinds)}")
     if kind == "tensor" and workers:
-        raise ValueError(f"workers={workers} would have nothing to do beside kind='tensor'; use workers=0, or kind='albumentations'")
+        raise ValueError(f"workers={workers} would have nothing to do beside kind='tensor'; use workers=0, or "
+                         "kind='albumentations'")
     if kind == "albumentations" or workers:
         return Loader(images, policy, norm, batch_size, shuffle, seed, workers, drop_last)
     return BatchLoader(images, policy, norm, batch_size, shuffle, seed, drop_last, device)

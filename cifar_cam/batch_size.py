@@ -18,12 +18,12 @@ from . import show as draw
 from .augment import random_states, restore_random_states
 from .trainer import Alone, Learner, evaluating, kept_memory, out_of_memory
 
-# %% ../nbs/07a_batch_size.ipynb #201fabb5
+# %% ../nbs/07a_batch_size.ipynb #a0f3e91c
 @dataclass(frozen=True)
 class BatchSizes:
     "Speed at each batch size that fits; shows itself as a table."
-    rows: tuple        # (batch size, pictures a second, bytes of device memory or None)
-    full: int | None   # the first size that did not fit, or None
+    rows: tuple       # (batch size, pictures a second, bytes of device memory or None)
+    full: int | None  # the first size that did not fit, or None
 
     @property
     def recommended(self) -> int:
@@ -32,11 +32,12 @@ class BatchSizes:
         return next(size for size, speed, _ in self.rows if speed >= 0.95 * fastest)
 
     def _repr_html_(self):
-        rows = [[f"{size}", f"{speed:,.0f}", f"{memory / 1e6:,.0f} MB" if memory else "not measured"] for size, speed, memory in self.rows]
-        end = f"; {self.full} did not fit into memory" if self.full else ""
-        return draw.html_table(rows, ["batch size", "pictures a second", "memory"], caption=f"recommended: {self.recommended}{end}")
+        words = lambda memory: f"{memory / 1e6:,.0f} MB" if memory else "not measured"
+        rows = [[f"{size}", f"{speed:,.0f}", words(memory)] for size, speed, memory in self.rows]
+        caption = f"recommended: {self.recommended}" + (f"; {self.full} did not fit into memory" if self.full else "")
+        return draw.html_table(rows, ["batch size", "pictures a second", "memory"], caption=caption)
 
-# %% ../nbs/07a_batch_size.ipynb #9373fb89
+# %% ../nbs/07a_batch_size.ipynb #c11bee84
 def _trial(learner, size, shape):
     "A learner like this one, on copies, with one batch of noise."
     model, optimizer = copy.deepcopy((learner.model, learner.optimizer))
@@ -44,12 +45,12 @@ def _trial(learner, size, shape):
     with evaluating(model):
         classes = model(picture).shape[1]
     batch = picture.expand(size, *shape).contiguous(), torch.arange(size, device=learner.device) % classes
-    return Learner(model, [batch], None, learner.loss, optimizer, device=str(learner.device), precision=learner.precision, l1=learner.l1,
-                   progress=False, team=Alone())
+    return Learner(model, [batch], None, learner.loss, optimizer, device=str(learner.device), l1=learner.l1,
+                   precision=learner.precision, progress=False, team=Alone())
 
-# %% ../nbs/07a_batch_size.ipynb #87e83de0
+# %% ../nbs/07a_batch_size.ipynb #451eb653
 def _speed(trial, size, steps):
-    "Pictures a second over `steps` training steps, after one to warm up, and the peak of device memory; None when it was full."
+    "Pictures a second, after a step to warm up, and the peak of device memory in bytes; None when memory was full."
     if on_gpu := trial.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trial.device)
     times = []
@@ -63,9 +64,9 @@ def _speed(trial, size, steps):
             return None
     return size / min(times[1:]), torch.cuda.max_memory_allocated(trial.device) if on_gpu else None
 
-# %% ../nbs/07a_batch_size.ipynb #c9365ad5
+# %% ../nbs/07a_batch_size.ipynb #b0483a4a
 def _fitting_speed(learner, size, shape, steps):
-    "The same of a trial made for this size; None also when making it took all memory."
+    "The same for a trial made for this size; None also when making it took all memory."
     try:
         with warnings.catch_warnings(), kept_memory():
             warnings.simplefilter("ignore")  # that memory is full is what we want to know
@@ -74,16 +75,18 @@ def _fitting_speed(learner, size, shape, steps):
         if not out_of_memory(problem):
             raise
 
-# %% ../nbs/07a_batch_size.ipynb #fceb180a
+# %% ../nbs/07a_batch_size.ipynb #ffb745d1
 @patch
 def find_batch_size(
     self: Learner,
     smallest: int = 32,       # first size to try
     largest: int = 4096,      # last size to try
-    steps: int = 2,           # timed steps at each size
+    steps: int = 2,           # timed steps at each size; the fastest counts
     shape: tuple = (3, 32, 32),  # of one picture, channels first
 ) -> BatchSizes:
-    "Time training steps at doubled batch sizes, on copies; raises ValueError for impossible sizes, MemoryError when none fits."
+    """Time training steps at doubled batch sizes, on copies.
+
+    Raises ValueError for impossible sizes, MemoryError when none fits, KeyboardInterrupt when stopped."""
     if not 1 <= smallest <= largest or steps < 1:
         raise ValueError(f"need 1 <= smallest <= largest and at least 1 step, got {smallest=}, {largest=}, {steps=}")
     states, rows, full, size = random_states(), [], None, smallest
@@ -98,5 +101,6 @@ def find_batch_size(
     finally:
         restore_random_states(states)
     if not rows:
-        raise MemoryError(f"not even a batch of {smallest} fits into the memory of {self.device}; use a smaller size, network or picture")
+        raise MemoryError(f"not even a batch of {smallest} fits into the memory of {self.device}; "
+                          "use a smaller size, network or picture")
     return BatchSizes(tuple(rows), full)

@@ -44,15 +44,7 @@ def has_layers(
     "Whether the method looks at a layer; functions and methods on the input do not."
     return not callable(method) and method_name(method) not in input_methods
 
-# %% ../nbs/10_cam_checks.ipynb #0928e5b6
-def _named(name):
-    "Decorator: give a function a name for tables."
-    def rename(function):
-        function.__name__ = name
-        return function
-    return rename
-
-# %% ../nbs/10_cam_checks.ipynb #b22aafeb
+# %% ../nbs/10_cam_checks.ipynb #76779c82
 def attribution(
     model: nn.Module,       # maps (N,3,H,W) to logits
     x: torch.Tensor,        # normalised float batch (N,3,H,W)
@@ -61,7 +53,7 @@ def attribution(
     layers=None,            # one layer, by name or module; None: the one that `explain` chooses
     batch_size: int = 256,  # images computed at a time
 ) -> torch.Tensor:          # signed maps (N,h,w), native size, on the CPU
-    "One raw map for each image; raises ValueError for maps of a wrong shape or with NaN."
+    "One raw map for each image; raises ValueError for an unknown method and for maps of a wrong shape or with NaN."
     if callable(method):
         maps = torch.as_tensor(method(model, x, targets)).detach().float().cpu()
     else:
@@ -86,6 +78,14 @@ def enlarged(
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     return nn.functional.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
+
+# %% ../nbs/10_cam_checks.ipynb #0928e5b6
+def _named(name):
+    "Decorator: give a function a name for tables."
+    def rename(function):
+        function.__name__ = name
+        return function
+    return rename
 
 # %% ../nbs/10_cam_checks.ipynb #938aa6ee
 def random_map(
@@ -130,12 +130,12 @@ def _on_masks(maps, masks):
                          "leave those images out")
     return enlarged(maps, masks.shape[1:]).flatten(1).double(), masks.flatten(1).double()
 
-# %% ../nbs/10_cam_checks.ipynb #5bc31372
+# %% ../nbs/10_cam_checks.ipynb #b91ead46
 def pointing_game(
     maps: torch.Tensor,  # (N,h,w)
     masks,               # bool (N,H,W): where the object is
 ) -> np.ndarray:         # (N,): 1 hit, 0 miss, a share where several places are strongest
-    "Does the strongest place lie on the object? Guessing scores the mask's share of the picture."
+    "Does the strongest place lie on the object? Guessing scores its share of the picture. ValueError for empty masks."
     values, inside = _on_masks(maps, masks)
     strongest = (values == values.amax(1, keepdim=True)).double()
     return ((strongest * inside).sum(1) / strongest.sum(1)).numpy()
@@ -184,6 +184,35 @@ def mean_interval(
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(values.mean()), float(low), float(high)
 
+# %% ../nbs/10_cam_checks.ipynb #5f81c3e0
+def _shade(ax, known, lower_better):
+    "Grey where the best of the baselines' means, `known`, is not beaten."
+    low, high = ax.get_xlim()
+    shade = (min(known), high) if lower_better else (low, max(known))
+    ax.axvspan(*shade, color="0.93", zorder=0)
+    ax.set_xlim(low, high)
+
+# %% ../nbs/10_cam_checks.ipynb #5c519314
+def _score_panel(ax, column, ignored, lower_better):
+    "One panel of `plot_scores`."
+    for place, (method, found) in enumerate(column.items()):
+        if found is None or not np.isfinite(found).all():
+            continue
+        color = "0.5" if method in ignored else "#1f5fa8"
+        ax.plot(found[1:], [place, place], color=color, linewidth=1.2)
+        ax.plot(found[0], place, "o", color=color, markersize=4)
+    known = [column[name][0] for name in ignored if column.get(name) is not None]
+    if known:
+        _shade(ax, known, lower_better)
+    else:
+        ax.set_xlim(0, 1.1 * max([found[2] for found in column.values() if found is not None], default=1))
+    ax.set_yticks(range(len(column)), list(column), fontsize=8)
+    ax.set_ylim(len(column) - 0.5, -0.5)
+    ax.tick_params(axis="x", labelsize=7)
+    ax.locator_params(axis="x", nbins=4)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="x", alpha=0.25, linewidth=0.6)
+
 # %% ../nbs/10_cam_checks.ipynb #52d9cdca
 def plot_scores(
     table,            # dictionary method -> dictionary score -> (mean, low, high)
@@ -205,30 +234,6 @@ def plot_scores(
         figure.supxlabel(note, fontsize=7.5, color="0.35")
     return figure
 
-# %% ../nbs/10_cam_checks.ipynb #ee7692ac
-def _score_panel(ax, column, ignored, lower_better):
-    "One panel of `plot_scores`."
-    for place, (method, found) in enumerate(column.items()):
-        if found is None or not np.isfinite(found).all():
-            continue
-        color = "0.5" if method in ignored else "#1f5fa8"
-        ax.plot(found[1:], [place, place], color=color, linewidth=1.2)
-        ax.plot(found[0], place, "o", color=color, markersize=4)
-    known = [column[name][0] for name in ignored if column.get(name) is not None]
-    if known:
-        low, high = ax.get_xlim()
-        shade = (min(known), high) if lower_better else (low, max(known))
-        ax.axvspan(*shade, color="0.93", zorder=0)
-        ax.set_xlim(low, high)
-    else:
-        ax.set_xlim(0, 1.1 * max([found[2] for found in column.values() if found is not None], default=1))
-    ax.set_yticks(range(len(column)), list(column), fontsize=8)
-    ax.set_ylim(len(column) - 0.5, -0.5)
-    ax.tick_params(axis="x", labelsize=7)
-    ax.locator_params(axis="x", nbins=4)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="x", alpha=0.25, linewidth=0.6)
-
 # %% ../nbs/10_cam_checks.ipynb #02ff7952
 def removal_ranks(
     maps: torch.Tensor,  # (N,H,W)
@@ -240,6 +245,18 @@ def removal_ranks(
     order = shuffle.gather(1, values.gather(1, shuffle).argsort(dim=1, descending=True, stable=True))
     places = torch.arange(values.shape[1]).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places).view(maps.shape)
+
+# %% ../nbs/10_cam_checks.ipynb #c15c0e0a
+def _blurred(x):
+    "Gaussian blur along the last axis, σ = 1/8 of its length, edges continued."
+    n = x.shape[-1]
+    distance = (torch.arange(n)[:, None] - torch.arange(-n, 2 * n)).double()
+    weights = torch.exp(-(distance * 8 / n) ** 2 / 2)
+    weights = weights / weights.sum(1, keepdim=True)
+    inner = weights[:, n:2 * n].clone()
+    inner[:, 0] += weights[:, :n].sum(1)
+    inner[:, -1] += weights[:, 2 * n:].sum(1)
+    return x @ inner.T.to(x.device, x.dtype)
 
 # %% ../nbs/10_cam_checks.ipynb #2062d452
 def replaced(
@@ -255,18 +272,6 @@ def replaced(
         return torch.full_like(x, replacement)
     raise ValueError(f"unknown replacement {replacement!r}; choose mean, blur, or a number in normalised units")
 
-# %% ../nbs/10_cam_checks.ipynb #c15c0e0a
-def _blurred(x):
-    "Gaussian blur along the last axis, σ = 1/8 of its length, edges continued."
-    n = x.shape[-1]
-    distance = (torch.arange(n)[:, None] - torch.arange(-n, 2 * n)).double()
-    weights = torch.exp(-(distance * 8 / n) ** 2 / 2)
-    weights = weights / weights.sum(1, keepdim=True)
-    inner = weights[:, n:2 * n].clone()
-    inner[:, 0] += weights[:, :n].sum(1)
-    inner[:, -1] += weights[:, 2 * n:].sum(1)
-    return x @ inner.T.to(x.device, x.dtype)
-
 # %% ../nbs/10_cam_checks.ipynb #513e659a
 def class_probability(
     model: nn.Module,       # maps (N,C,H,W) to logits
@@ -280,7 +285,7 @@ def class_probability(
         parts = [model(part.to(like.device, like.dtype, copy=True)).double().cpu() for part in x.split(batch_size)]
     return torch.cat(parts).softmax(1).gather(1, torch.as_tensor(targets).cpu()[:, None])[:, 0]
 
-# %% ../nbs/10_cam_checks.ipynb #050e918b
+# %% ../nbs/10_cam_checks.ipynb #28f3e588
 @dataclass(eq=False, repr=False)
 class Curve:
     "The probability of each image's class while pixels change; shows itself as a figure."
@@ -298,7 +303,10 @@ class Curve:
         mean, low, high = mean_interval(self.area)
         return f"Curve({self.name}: {len(self.values)} images, area {mean:.3f} ({low:.3f} to {high:.3f}))"
 
-    def plot(self, ax=None):  # matplotlib Axes; None makes a figure
+    def plot(
+        self,
+        ax=None,  # matplotlib Axes; None makes a figure
+    ):            # matplotlib Axes
         "The mean over images; returns the Axes."
         means = {self.name: self.values.mean(0)}
         return draw.curves(means, ax, self.fractions, "share of pixels changed", "probability")
@@ -314,7 +322,7 @@ def _walk(name, model, x, other, targets, maps, steps, seed, batch_size):
               for f in fractions]
     return Curve(name, fractions, torch.stack(values, 1).numpy())
 
-# %% ../nbs/10_cam_checks.ipynb #889007de
+# %% ../nbs/10_cam_checks.ipynb #44c7d033
 def deletion(
     model: nn.Module,        # maps (N,C,H,W) to logits
     x: torch.Tensor,         # normalised float batch (N,C,H,W)
@@ -325,10 +333,10 @@ def deletion(
     seed: int = 0,           # decides the order among equal values
     batch_size: int = 256,   # images computed at a time
 ) -> Curve:                  # low area is good
-    "Take the most relevant pixels away first and watch the probability."
+    "Take the most relevant pixels away first and watch the probability (Petsiuk et al. 2018)."
     return _walk("deletion", model, x, replaced(x, replacement), targets, maps, steps, seed, batch_size)
 
-# %% ../nbs/10_cam_checks.ipynb #56ef5c35
+# %% ../nbs/10_cam_checks.ipynb #ec92ee31
 def insertion(
     model: nn.Module,        # maps (N,C,H,W) to logits
     x: torch.Tensor,         # normalised float batch (N,C,H,W)
@@ -339,7 +347,7 @@ def insertion(
     seed: int = 0,           # decides the order among equal values
     batch_size: int = 256,   # images computed at a time
 ) -> Curve:                  # high area is good
-    "Put the most relevant pixels back first and watch the probability."
+    "Put the most relevant pixels back first and watch the probability (Petsiuk et al. 2018)."
     return _walk("insertion", model, replaced(x, replacement), x, targets, maps, steps, seed, batch_size)
 
 # %% ../nbs/10_cam_checks.ipynb #73447eea
@@ -353,8 +361,9 @@ def _neighbour_sum(values):
     both[..., :-1, :] += across[..., 1:, :]
     return (both - 4 * values) / 12
 
-# %% ../nbs/10_cam_checks.ipynb #ad82e21d
+# %% ../nbs/10_cam_checks.ipynb #0f30fec5
 def _dot(a, b):
+    "Inner product of each image and channel, (N,C,1,1)."
     return (a * b).sum((2, 3), keepdim=True)
 
 # %% ../nbs/10_cam_checks.ipynb #d57ee829
@@ -428,7 +437,7 @@ def displayed(
     strongest = maps.amax((1, 2), keepdim=True)
     return maps / torch.where(strongest > 0, strongest, 1)
 
-# %% ../nbs/10_cam_checks.ipynb #d68ed9a9
+# %% ../nbs/10_cam_checks.ipynb #c39ad453
 def drop_increase(
     model: nn.Module,        # maps (N,C,H,W) to logits
     x: torch.Tensor,         # normalised float batch (N,C,H,W)
@@ -437,7 +446,7 @@ def drop_increase(
     replacement="mean",      # what stands where the map is zero, see `replaced`
     batch_size: int = 256,   # images computed at a time
 ) -> tuple:                  # (drop (N,) in 0..1, increase (N,) of 0 and 1)
-    "How much of the probability is lost, and whether it rises, when only what the map lights up is shown."
+    "What of the probability is lost, and does it rise, when only the lit part is shown? (Chattopadhay et al. 2018)"
     light = displayed(maps, x.shape[2:])[:, None].to(x)
     before = class_probability(model, x, targets, batch_size)
     after = class_probability(model, light * x + (1 - light) * replaced(x, replacement), targets, batch_size)
@@ -539,14 +548,14 @@ def _draw_anew(module):
         for weights in module.parameters(recurse=False):
             weights.normal_(float(weights.mean()), float(weights.std(correction=0)))
 
-# %% ../nbs/10_cam_checks.ipynb #2e67b0e0
+# %% ../nbs/10_cam_checks.ipynb #c67014b3
 def randomised(
     model: nn.Module,           # stays as it is
     x: torch.Tensor,            # normalised float batch; one image decides the order of layers
     independent: bool = False,  # True draws one group at a time, False all groups down to it
     seed: int = 0,              # decides the new weights
 ):  # yields (group name, copy of the model); a cascade goes on with the same copy
-    "Copies of the model that forgot more and more, from the head to the stem."
+    "Copies of the model that forgot more and more, from the head to the stem; ValueError if it cannot be copied."
     groups, twin = layer_groups(model, x), _copy_of(model)
     devices = sorted({p.device.index for p in twin.parameters() if p.is_cuda})
     for k, (group, names) in enumerate(groups.items()):
@@ -600,8 +609,13 @@ class _Case:
     masks: object
     classes: tuple
 
-# %% ../nbs/10_cam_checks.ipynb #2585a197
+# %% ../nbs/10_cam_checks.ipynb #7378b1a7
+def _first(*values):
+    return next((value for value in values if value is not None), None)
+
+# %% ../nbs/10_cam_checks.ipynb #56fbea61
 def _case(model, images, labels, target, layers, normalisation, masks, batch_size):
+    "The case to judge; raises ValueError for a contrast and for what `explain` refuses."
     if isinstance(target, (tuple, list)):
         raise ValueError(f"one class is judged for each image, got {target!r}; use 'predicted', 'true', a class id "
                          "or name")
@@ -615,10 +629,6 @@ def _case(model, images, labels, target, layers, normalisation, masks, batch_siz
     x = torch.as_tensor(x).detach().to(like.device, like.dtype)
     masks = _first(masks, getattr(images, "masks", None))
     return _Case(x, known.targets[:, 0], known.layers, known.pictures, masks, known.classes)
-
-# %% ../nbs/10_cam_checks.ipynb #7378b1a7
-def _first(*values):
-    return next((value for value in values if value is not None), None)
 
 # %% ../nbs/10_cam_checks.ipynb #a03968b5
 def _left_over(model, case, chosen, draws, independent, seed, batch_size):
@@ -640,7 +650,7 @@ def _left_over(model, case, chosen, draws, independent, seed, batch_size):
                     rows[2].append(seen)
     return [(np.array(ranks), np.array(likeness), torch.stack(maps)) for ranks, likeness, maps in found]
 
-# %% ../nbs/10_cam_checks.ipynb #5dfef78f
+# %% ../nbs/10_cam_checks.ipynb #dc81289f
 def sanity_check(
     model: nn.Module,           # maps (N,3,H,W) to logits; only copies of it are changed
     images,                     # `Images`, raw uint8 images or a normalised float batch
@@ -654,13 +664,24 @@ def sanity_check(
     normalisation=None,         # as used in training; None takes the model's own
     batch_size: int = 256,      # images computed at a time
 ) -> SanityCheck:               # score, verdict, figure
-    "Do the maps of this method change when the network forgets? (Adebayo et al. 2018)"
+    "Do the maps change when the network forgets? (Adebayo et al. 2018) Raises ValueError for what `explain` refuses."
     case = _case(model, images, labels, target, layers, normalisation, None, batch_size)
     layer = case.layers[-1]
     ranks, likeness, maps = _left_over(model, case, [(method, layer)], draws, independent, seed, batch_size)[0]
     groups = list(layer_groups(model, case.x))
     return SanityCheck(method_name(method), groups, ranks, likeness, maps, case.pictures, independent,
                        f"at {layer}" if has_layers(method) else "")
+
+# %% ../nbs/10_cam_checks.ipynb #45a81a4f
+@patch
+def rows(self: SanityCheck) -> Rows:
+    "For each group of layers: what is left of the maps, mean over images and draws with its interval."
+    found = []
+    for k, group in enumerate(self.groups):
+        mean, low, high = mean_interval(self.correlation[:, k].mean(0))
+        found.append({"drawn anew": group, "rank correlation": mean, "low": low, "high": high,
+                      "SSIM": float(self.similarity[:, k].mean())})
+    return Rows(found)
 
 # %% ../nbs/10_cam_checks.ipynb #9858f371
 def _make_room(figure, inches):
@@ -674,6 +695,26 @@ def _make_room(figure, inches):
         ax.set_position((box.x0, lift(box.y0), box.width, box.height * height / taller))
     for text in figure.texts:
         text.set_y(lift(text.get_position()[1]))
+
+# %% ../nbs/10_cam_checks.ipynb #e1a0a4ae
+@patch
+def _plot_curve(self: SanityCheck, figure, first, last):
+    "The curve under the columns that begin at box `first` and end at box `last`."
+    height = figure.get_figheight()
+    ax = figure.add_axes((first.x0, 0.42 / height, last.x1 - first.x0, 1.15 / height))
+    centres = np.linspace(first.width / 2, last.x1 - first.x0 - first.width / 2, len(self.groups) + 1)
+    for values, name, style in ((self.correlation, "rank correlation", "o-"), (self.similarity, "SSIM", "s--")):
+        means = [mean_interval(v) for v in values.mean(0)]
+        middle, low, high = (np.array([1.0, *(m[k] for m in means)]) for k in range(3))
+        line, = ax.plot(centres, middle, style, markersize=4, linewidth=1.4, label=name)
+        ax.fill_between(centres, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    ax.axhline(0, color="0.6", linewidth=0.7)
+    ax.set(xlim=(0, last.x1 - first.x0), ylim=(min(-0.25, ax.get_ylim()[0]), 1.1), xticks=centres)
+    ax.set_xticklabels(["as trained", *self.groups], fontsize=8)
+    ax.set_ylabel("what is left", fontsize=8)
+    ax.tick_params(axis="y", labelsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
 
 # %% ../nbs/10_cam_checks.ipynb #fa86d078
 @patch
@@ -696,26 +737,6 @@ def plot(
     self._plot_curve(figure, figure.axes[1].get_position(), figure.axes[len(self.groups) + 1].get_position())
     return figure
 
-# %% ../nbs/10_cam_checks.ipynb #e1a0a4ae
-@patch
-def _plot_curve(self: SanityCheck, figure, first, last):
-    "The curve under the columns that begin at box `first` and end at box `last`."
-    height = figure.get_figheight()
-    ax = figure.add_axes((first.x0, 0.42 / height, last.x1 - first.x0, 1.15 / height))
-    centres = np.linspace(first.width / 2, last.x1 - first.x0 - first.width / 2, len(self.groups) + 1)
-    for values, name, style in ((self.correlation, "rank correlation", "o-"), (self.similarity, "SSIM", "s--")):
-        means = [mean_interval(v) for v in values.mean(0)]
-        middle, low, high = (np.array([1.0, *(m[k] for m in means)]) for k in range(3))
-        line, = ax.plot(centres, middle, style, markersize=4, linewidth=1.4, label=name)
-        ax.fill_between(centres, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    ax.axhline(0, color="0.6", linewidth=0.7)
-    ax.set(xlim=(0, last.x1 - first.x0), ylim=(min(-0.25, ax.get_ylim()[0]), 1.1), xticks=centres)
-    ax.set_xticklabels(["as trained", *self.groups], fontsize=8)
-    ax.set_ylabel("what is left", fontsize=8)
-    ax.tick_params(axis="y", labelsize=8)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-
 # %% ../nbs/10_cam_checks.ipynb #95c5ac58
 @patch
 def _repr_html_(self: SanityCheck):
@@ -723,18 +744,13 @@ def _repr_html_(self: SanityCheck):
     picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
     return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
 
-# %% ../nbs/10_cam_checks.ipynb #45a81a4f
-@patch
-def rows(self: SanityCheck) -> Rows:
-    "For each group of layers: what is left of the maps, mean over images and draws with its interval."
-    found = []
-    for k, group in enumerate(self.groups):
-        mean, low, high = mean_interval(self.correlation[:, k].mean(0))
-        found.append({"drawn anew": group, "rank correlation": mean, "low": low, "high": high,
-                      "SSIM": float(self.similarity[:, k].mean())})
-    return Rows(found)
+# %% ../nbs/10_cam_checks.ipynb #c13adc92
+def _axes(ax, width, height):
+    "The Axes given, or new ones of this size in inches."
+    import matplotlib.pyplot as plt
+    return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
 
-# %% ../nbs/10_cam_checks.ipynb #6e12c2ff
+# %% ../nbs/10_cam_checks.ipynb #9dc855a1
 def plot_sanity(
     checks,     # `SanityCheck`s of the same model
     ax=None,    # matplotlib Axes; None makes a figure
@@ -743,8 +759,7 @@ def plot_sanity(
     checks = list(checks)
     if not checks or any(check.groups != checks[0].groups for check in checks):
         raise ValueError("compare checks of one model, at least one, with the same groups of layers")
-    if ax is None:
-        ax = draw._new_axes(1.2 + 0.9 * len(checks[0].groups), 3)
+    ax = _axes(ax, 1.2 + 0.9 * len(checks[0].groups), 3)
     stages = np.arange(len(checks[0].groups) + 1)
     for k, check in enumerate(sorted(checks, key=lambda check: -check.score)):
         style = dict(marker="os^vDP*X"[k // 10 % 8], markersize=4, linewidth=1.3)
@@ -777,31 +792,6 @@ class Agreement:
         return (f"Agreement({len(self.names)} methods, {self.values.shape[2]} images, mean rank correlation "
                 f"{off.mean() if len(off) else 1:.2f})")
 
-# %% ../nbs/10_cam_checks.ipynb #daa25277
-@patch
-def plot(
-    self: Agreement,
-    ax=None,  # matplotlib Axes; None makes a figure that grows with the number of methods
-):  # matplotlib Axes
-    "The matrix with its numbers: red agrees, blue contradicts; returns the Axes."
-    count = len(self.names)
-    ax = draw._new_axes(0.42 * count + 1.6, 0.42 * count + 1.2) if ax is None else ax
-    colours = draw.heat(self.matrix, 1.0, True)
-    ax.imshow(colours[..., :3] * colours[..., 3:] + 1 - colours[..., 3:], interpolation="nearest")
-    for (r, c), value in np.ndenumerate(self.matrix):
-        ax.text(c, r, f"{value:.2f}".replace("0.", ".").replace("1.00", "1"), ha="center", va="center", fontsize=7.5,
-                color="white" if abs(value) > 0.75 else "black")
-    ax.set_xticks(range(count), self.names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    ax.set_yticks(range(count), self.names, fontsize=8)
-    return ax
-
-# %% ../nbs/10_cam_checks.ipynb #1af87733
-@patch
-def _repr_html_(self: Agreement):
-    text = draw.html.escape(repr(self))
-    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
-    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
-
 # %% ../nbs/10_cam_checks.ipynb #89012add
 def agreement(
     model: nn.Module,       # maps (N,3,H,W) to logits
@@ -822,6 +812,31 @@ def agreement(
             for m in chosen]
     values = np.array([[rank_correlation(a, b) for b in maps] for a in maps])
     return Agreement([method_name(m) for m in chosen], values)
+
+# %% ../nbs/10_cam_checks.ipynb #76bcc5a1
+@patch
+def plot(
+    self: Agreement,
+    ax=None,  # matplotlib Axes; None makes a figure that grows with the number of methods
+):  # matplotlib Axes
+    "The matrix with its numbers: red agrees, blue contradicts; returns the Axes."
+    count = len(self.names)
+    ax = _axes(ax, 0.42 * count + 1.6, 0.42 * count + 1.2)
+    colours = draw.heat(self.matrix, 1.0, True)
+    ax.imshow(colours[..., :3] * colours[..., 3:] + 1 - colours[..., 3:], interpolation="nearest")
+    for (r, c), value in np.ndenumerate(self.matrix):
+        ax.text(c, r, f"{value:.2f}".replace("0.", ".").replace("1.00", "1"), ha="center", va="center", fontsize=7.5,
+                color="white" if abs(value) > 0.75 else "black")
+    ax.set_xticks(range(count), self.names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    ax.set_yticks(range(count), self.names, fontsize=8)
+    return ax
+
+# %% ../nbs/10_cam_checks.ipynb #1af87733
+@patch
+def _repr_html_(self: Agreement):
+    text = draw.html.escape(repr(self))
+    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
+    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
 
 # %% ../nbs/10_cam_checks.ipynb #b1557e3b
 @dataclass(frozen=True)
@@ -878,7 +893,7 @@ def _per_image(model, case, maps, steps, seed, batch_size):
     found["drop"], found["increase"] = drop_increase(*given, batch_size=batch_size)
     return found
 
-# %% ../nbs/10_cam_checks.ipynb #47e045de
+# %% ../nbs/10_cam_checks.ipynb #ab65eae9
 @dataclass(eq=False, repr=False)
 class Leaderboard:
     "Methods ranked by their scores; made by `leaderboard`, shows itself as a table in a notebook."
@@ -892,8 +907,12 @@ class Leaderboard:
         "Names of the scores, in the order of the table."
         return [name for name in scores if any(name in found for found in self.values.values())]
 
-    def mean(self, method, score) -> tuple:
-        "(mean, low, high) of a score over the images; cost has no interval."
+    def mean(
+        self,
+        method: str,  # name of a row
+        score: str,   # name of a column
+    ) -> tuple:       # (mean, low, high)
+        "Mean of a score over the images with its 95 % interval; the cost has no interval."
         found = self.values[method][score]
         if score == "cost":
             return (float(found[0]),) * 3
@@ -908,10 +927,13 @@ class Leaderboard:
 def _signed(score, values):
     return np.asarray(values) * (1 if scores[score].better == "high" else -1)
 
-# %% ../nbs/10_cam_checks.ipynb #3bc67f63
+# %% ../nbs/10_cam_checks.ipynb #f2319f7a
 @patch
-def mean_rank(self: Leaderboard, method) -> float:
-    "The method's rank, 1 for the best, averaged over the deciding scores; equal scores share their mean rank."
+def mean_rank(
+    self: Leaderboard,
+    method: str,  # name of a row
+) -> float:       # 1 for a method that is best everywhere
+    "The method's rank, averaged over the deciding scores; equal scores share their mean rank."
     deciding = [name for name in self.columns if scores[name].decides]
     def rank(score):
         mine = _signed(score, self.values[method][score]).mean()
@@ -925,9 +947,13 @@ def order(self: Leaderboard) -> list:
     "Method names, best mean rank first."
     return sorted(self.values, key=lambda name: (self.mean_rank(name), list(self.values).index(name)))
 
-# %% ../nbs/10_cam_checks.ipynb #5072d32a
+# %% ../nbs/10_cam_checks.ipynb #66727606
 @patch
-def beats_baselines(self: Leaderboard, method, score) -> bool:
+def beats_baselines(
+    self: Leaderboard,
+    method: str,  # name of a row
+    score: str,   # name of a column, but not cost or sanity: raises ValueError
+) -> bool:
     "Whether the advantage over every baseline, image by image, has an interval above zero (95 %, bootstrap)."
     if score not in self.columns or score in ("cost", "sanity"):
         raise ValueError(f"{score!r} is not compared image by image with baselines; read its value instead")
@@ -959,6 +985,15 @@ def to_dict(self: Leaderboard) -> dict:
                for name in self.columns}
     return dict(rows=list(self.rows()), columns=meaning, settings=dict(self.settings), notes=list(self.notes))
 
+# %% ../nbs/10_cam_checks.ipynb #0adc0daf
+def _score_text(score, row):
+    if row[score] is None:
+        return "–"
+    if score == "cost":
+        return f"{row[score]:.1f}"
+    text = f"{row[score]:.2f} ({row[score + ' low']:.2f} to {row[score + ' high']:.2f})"
+    return f"{text} {_verdict(row[score])}" if score == "sanity" else text
+
 # %% ../nbs/10_cam_checks.ipynb #44a8d6ab
 @patch
 def _table(self: Leaderboard, strong):
@@ -976,36 +1011,19 @@ def _table(self: Leaderboard, strong):
             cells[-1].append(strong(text) if asked and self.beats_baselines(row["method"], score) else text)
     return header, cells
 
-# %% ../nbs/10_cam_checks.ipynb #0adc0daf
-def _score_text(score, row):
-    if row[score] is None:
-        return "–"
-    if score == "cost":
-        return f"{row[score]:.1f}"
-    text = f"{row[score]:.2f} ({row[score + ' low']:.2f} to {row[score + ' high']:.2f})"
-    return f"{text} {_verdict(row[score])}" if score == "sanity" else text
-
-# %% ../nbs/10_cam_checks.ipynb #fa188211
+# %% ../nbs/10_cam_checks.ipynb #93872d9c
 @patch
 def _meaning(self: Leaderboard, score):
+    "What a column says and when it misleads, in two sentences."
     return f"{scores[score].says}. Misleads: {scores[score].misleads}."
 
-
+# %% ../nbs/10_cam_checks.ipynb #cd3821ff
 @patch
 def _caption(self: Leaderboard):
-    s = self.settings
+    "What a reader of the table must know: images, target, intervals, order."
+    s, deciding = self.settings, ", ".join(name for name in self.columns if scores[name].decides)
     return (f"{s['images']} images, target {s['target']}; 95 % intervals in brackets; bold: beats every baseline "
-            f"({', '.join(self.ignored)}). Order by mean rank in "
-            f"{', '.join(name for name in self.columns if scores[name].decides)}.")
-
-# %% ../nbs/10_cam_checks.ipynb #8674a51b
-@patch
-def _repr_html_(self: Leaderboard):
-    header, cells = self._table(lambda text: f"<b>{text}</b>")
-    cells = [[html.escape(row[0])] + row[1:] for row in cells]
-    meaning = "".join(f"<li><b>{name}</b>: {html.escape(self._meaning(name))}</li>" for name in self.columns)
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-    return draw.html_table(cells, header, html.escape(self._caption()), escape=False) + f"<ul>{meaning}</ul>" + notes
+            f"({', '.join(self.ignored)}). Order by mean rank in {deciding}.")
 
 # %% ../nbs/10_cam_checks.ipynb #d455df29
 @patch
@@ -1017,6 +1035,15 @@ def to_markdown(self: Leaderboard) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     meaning = "\n".join(f"- **{name}**: {self._meaning(name)}" for name in self.columns)
     return "\n\n".join([table, self._caption(), meaning, *self.notes]) + "\n"
+
+# %% ../nbs/10_cam_checks.ipynb #8674a51b
+@patch
+def _repr_html_(self: Leaderboard):
+    header, cells = self._table(lambda text: f"<b>{text}</b>")
+    cells = [[html.escape(row[0])] + row[1:] for row in cells]
+    meaning = "".join(f"<li><b>{name}</b>: {html.escape(self._meaning(name))}</li>" for name in self.columns)
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+    return draw.html_table(cells, header, html.escape(self._caption()), escape=False) + f"<ul>{meaning}</ul>" + notes
 
 # %% ../nbs/10_cam_checks.ipynb #f99aacf1
 @patch
@@ -1035,38 +1062,6 @@ def _rows_to_judge(case, chosen):
             name = method_name(method) + (f" {layer}" if has_layers(method) and len(case.layers) > 1 else "")
             rows[name] = (method, layer)
     return rows
-
-# %% ../nbs/10_cam_checks.ipynb #7f612606
-def leaderboard(
-    model: nn.Module,          # maps (N,3,H,W) to logits; stays as it is
-    images,                    # `Images`, raw uint8 images or a normalised float batch
-    methods=None,              # names out of `methods()` or functions of (model, x, targets); None: all
-    layers=None,               # one or several layers; None: the one that `explain` chooses
-    labels=None,               # class ids (N,); needed for target "true" only, `Images` bring their own
-    masks=None,                # bool (N,H,W): where the object is; `Images` may bring their own
-    target="predicted",        # the class asked about: "predicted", "true", a class id or name
-    steps: int = 16,           # steps of deletion and insertion
-    sanity_images: int = 16,   # images used for the sanity check; 0 leaves it out
-    seed: int = 0,             # decides ties, noise, baselines, new weights and intervals
-    normalisation=None,        # as used in training; None takes the model's own
-    batch_size: int = 256,     # images computed at a time
-) -> Leaderboard:              # ranked table; shows itself
-    "Judge methods on this model and these images, beside maps that ignore the model."
-    case = _case(model, images, labels, target, layers, normalisation, masks, batch_size)
-    chosen, notes = _usable(model, case, methods)
-    forward = _seconds(lambda: class_probability(model, case.x, case.targets, batch_size), case.x.device)[1]
-    ignored, values = baselines(seed), {}
-    rows = _rows_to_judge(case, chosen) | {method_name(m): (m, None) for m in ignored}
-    for name, pair in rows.items():
-        maps, took = _seconds(lambda: attribution(model, case.x, case.targets, *pair, batch_size), case.x.device)
-        values[name] = _per_image(model, case, maps, steps, seed, batch_size) | {"cost": np.array([took / forward])}
-    if sanity_images:
-        _add_sanity(model, case, rows, values, sanity_images, seed, batch_size)
-    if case.masks is None:
-        notes.append("No masks are known for these images: pointing and overlap were left out.")
-    settings = dict(images=len(case.x), target=str(target), layers=list(case.layers), steps=steps,
-                    sanity_images=min(sanity_images, len(case.x)), seed=seed, batch_size=batch_size)
-    return Leaderboard(values, tuple(method_name(m) for m in ignored), settings, notes)
 
 # %% ../nbs/10_cam_checks.ipynb #5d0b5993
 def _usable(model, case, chosen):
@@ -1091,3 +1086,35 @@ def _add_sanity(model, case, rows, values, count, seed, batch_size):
     few = _Case(case.x[:count], case.targets[:count], case.layers, None, None, case.classes)
     for name, found in zip(rows, _left_over(model, few, list(rows.values()), 1, False, seed, batch_size)):
         values[name]["sanity"] = found[0].mean((0, 1))
+
+# %% ../nbs/10_cam_checks.ipynb #2431d055
+def leaderboard(
+    model: nn.Module,          # maps (N,3,H,W) to logits; stays as it is
+    images,                    # `Images`, raw uint8 images or a normalised float batch
+    methods=None,              # names out of `methods()` or functions of (model, x, targets); None: all
+    layers=None,               # one or several layers; None: the one that `explain` chooses
+    labels=None,               # class ids (N,); needed for target "true" only, `Images` bring their own
+    masks=None,                # bool (N,H,W): where the object is; `Images` may bring their own
+    target="predicted",        # the class asked about: "predicted", "true", a class id or name
+    steps: int = 16,           # steps of deletion and insertion
+    sanity_images: int = 16,   # images used for the sanity check; 0 leaves it out
+    seed: int = 0,             # decides ties, noise, baselines, new weights and intervals
+    normalisation=None,        # as used in training; None takes the model's own
+    batch_size: int = 256,     # images computed at a time
+) -> Leaderboard:              # ranked table; shows itself
+    "Judge methods on this model and images, beside maps that ignore it; raises ValueError for what `explain` refuses."
+    case = _case(model, images, labels, target, layers, normalisation, masks, batch_size)
+    chosen, notes = _usable(model, case, methods)
+    forward = _seconds(lambda: class_probability(model, case.x, case.targets, batch_size), case.x.device)[1]
+    ignored, values = baselines(seed), {}
+    rows = _rows_to_judge(case, chosen) | {method_name(m): (m, None) for m in ignored}
+    for name, pair in rows.items():
+        maps, took = _seconds(lambda: attribution(model, case.x, case.targets, *pair, batch_size), case.x.device)
+        values[name] = _per_image(model, case, maps, steps, seed, batch_size) | {"cost": np.array([took / forward])}
+    if sanity_images:
+        _add_sanity(model, case, rows, values, sanity_images, seed, batch_size)
+    if case.masks is None:
+        notes.append("No masks are known for these images: pointing and overlap were left out.")
+    settings = dict(images=len(case.x), target=str(target), layers=list(case.layers), steps=steps,
+                    sanity_images=min(sanity_images, len(case.x)), seed=seed, batch_size=batch_size)
+    return Leaderboard(values, tuple(method_name(m) for m in ignored), settings, notes)

@@ -23,12 +23,12 @@ from .data import Images
 from .evaluate import Predictions, predict
 from .gradcam import Explanation, explain
 
-# %% ../nbs/09a_cam_gallery.ipynb #cf1ffb12
+# %% ../nbs/09a_cam_gallery.ipynb #7fd4a523
 def confused_pairs(
     predictions: Predictions,  # answers for a set whose labels are known
     count: int = 4,            # how many pairs at most
-) -> list:                     # (true class id, predicted class id, positions of these pictures, surest first), most frequent first
-    "The most frequent mistakes as pairs of classes, each with its pictures."
+) -> list:                     # (true class id, predicted class id, positions of these pictures, surest first)
+    "The most frequent mistakes as pairs of classes, most frequent first, each with its pictures."
     found = []
     for row in predictions.top_confusions(count):
         true, seen = row["true"], row["predicted"]
@@ -36,64 +36,72 @@ def confused_pairs(
         found.append((predictions.classes.index(true), predictions.classes.index(seen), positions))
     return found
 
-# %% ../nbs/09a_cam_gallery.ipynb #2854a0b2
-def plot_confused(
-    model: nn.Module,          # a network that carries its normalisation
-    images: Images,            # the set
-    predictions: Predictions = None,  # its answers for this set; None computes them
-    pairs: int = 3,            # how many pairs of classes at most
-    count: int = 6,            # pictures of each pair at most
-    layer=None,                # None takes the deepest layer with a map of 5 pixels
-    tile: float = 0.96,        # width of a tile in inches
-    **options,                 # passed to `explain`: method, …
-):  # matplotlib Figure
-    "Pictures of the most confused pairs above their contrast maps; raises ValueError when there is no mistake."
-    found = confused_pairs(predict(model, images) if predictions is None else predictions, pairs)
-    if not found:
-        raise ValueError(f"there is no confusion to show: all {len(images)} pictures are classified correctly")
-    cells, titles, name = [], [], layer
-    for true, seen, positions in found:
-        why = explain(model, images[positions[:count]], layers=layer, targets=[(seen, true)], **options)
-        name, limit = why.layers[0], float(why.maps(size=32, scale="none").abs().max())
-        cells += [list(why.pictures), [_overlay(why, i, limit) for i in range(len(why))]]
-        titles += [f"{images.classes[true]}\ntaken for\n{images.classes[seen]}\n({len(positions)}×)", "predicted\n− true"]
-    note = (f"{why.method} at {name}: contrast of the predicted with the true class; red speaks for the mistake, blue for "
-            "the truth; one colour scale for each pair of rows, surest mistakes first")
-    return draw.image_table(cells, titles, tile=tile, note=note)
-
 # %% ../nbs/09a_cam_gallery.ipynb #c1eab47b
 def _overlay(why: Explanation, i, limit=None, t=0):
     "A function that draws the overlay of image i and target t on the Axes it gets."
     map, signed = why.raw[why.layers[0]][i, t], bool(why.against[i, t] >= 0)
     return lambda ax: draw.show_overlay(why.pictures[i], map, ax, limit, signed, grey=0.8)
 
-# %% ../nbs/09a_cam_gallery.ipynb #ace6a704
+# %% ../nbs/09a_cam_gallery.ipynb #7f7a7961
+def _contrast_rows(why: Explanation):
+    "A row of pictures and a row of overlays, full colour for the strongest place of all."
+    limit = float(why.maps(size=32, scale="none").abs().max())
+    return [list(why.pictures), [_overlay(why, i, limit) for i in range(len(why))]]
+
+# %% ../nbs/09a_cam_gallery.ipynb #412e1678
+def plot_confused(
+    model: nn.Module,                 # a network that carries its normalisation
+    images: Images,                   # the set
+    predictions: Predictions = None,  # its answers for this set; None computes them
+    pairs: int = 3,                   # how many pairs of classes at most
+    count: int = 6,                   # pictures of each pair at most
+    layer: str | nn.Module = None,    # None takes the deepest layer with a map of 5 pixels
+    tile: float = 0.96,               # width of a tile in inches
+    **options,                        # passed to `explain`: method, …
+):  # matplotlib Figure
+    "Confused pairs above their contrast maps, `options` go to `explain`; raises ValueError when there is no mistake."
+    found = confused_pairs(predict(model, images) if predictions is None else predictions, pairs)
+    if not found:
+        raise ValueError(f"there is no confusion to show: all {len(images)} pictures are classified correctly")
+    cells, titles = [], []
+    for true, seen, positions in found:
+        why = explain(model, images[positions[:count]], layers=layer, targets=[(seen, true)], **options)
+        cells += _contrast_rows(why)
+        heading = f"{images.classes[true]}\ntaken for\n{images.classes[seen]}\n({len(positions)}×)"
+        titles += [heading, "predicted\n− true"]
+    note = (f"{why.method} at {why.layers[0]}: contrast of the predicted with the true class; red speaks for the "
+            "mistake, blue for the truth; one colour scale for each pair of rows, surest mistakes first")
+    return draw.image_table(cells, titles, tile=tile, note=note)
+
+# %% ../nbs/09a_cam_gallery.ipynb #1841960f
 @dataclass(frozen=True)
 class ClassMeans:
     "Mean picture and mean map of every class; made by `class_means`, shows itself."
     pictures: np.ndarray   # float (class, height, width, 3) in 0..1; NaN for a class without pictures
     maps: np.ndarray       # float (class, height, width) in 0..1
     counts: np.ndarray     # pictures of each class, int (class,)
-    classes: tuple
-    layer: str
-    method: str
+    classes: tuple         # class names
+    layer: str             # the layer explained
+    method: str            # name of the method
 
     def __repr__(self):
-        return f"ClassMeans({self.method} at {self.layer}: {int(self.counts.sum())} pictures of {len(self.classes)} classes)"
+        pictures = int(self.counts.sum())
+        return f"ClassMeans({self.method} at {self.layer}: {pictures} pictures of {len(self.classes)} classes)"
 
     def _repr_html_(self):
-        return f'<img src="{draw.png_uri(draw.png_bytes(self.plot(), close=True))}" alt="{draw.html.escape(repr(self))}">'
+        picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
+        return f'<img src="{picture}" alt="{draw.html.escape(repr(self))}">'
 
-# %% ../nbs/09a_cam_gallery.ipynb #e33b83e1
+# %% ../nbs/09a_cam_gallery.ipynb #19e968a6
 def class_means(
-    model: nn.Module,       # a network that carries its normalisation
-    images: Images,         # the set
-    layer=None,             # None takes the deepest layer with a map of 5 pixels
-    target="true",          # whose evidence: "true", "predicted", or what else `explain` knows
-    correct_only: bool = True,  # leave out pictures that are classified wrongly
-    **options,              # passed to `explain`: method, …
-) -> ClassMeans:
-    "Where the evidence for each class lies, averaged over its pictures; raises ValueError when nothing is left."
+    model: nn.Module,               # a network that carries its normalisation
+    images: Images,                 # the set
+    layer: str | nn.Module = None,  # None takes the deepest layer with a map of 5 pixels
+    target="true",                  # whose evidence: "true", "predicted", or what else `explain` knows
+    correct_only: bool = True,      # leave out pictures that are classified wrongly
+    **options,                      # passed to `explain`: method, …
+) -> ClassMeans:                    # shows itself in a notebook
+    "Mean evidence of each class; `options` go to `explain`, raises ValueError when no picture is left."
     why = explain(model, images, layers=layer, targets=[target], **options)
     kept = (why.predicted == why.labels).numpy() if correct_only else np.ones(len(images), bool)
     if not kept.any():
@@ -103,6 +111,10 @@ def class_means(
     mean = lambda values: np.stack([values[g].mean(0) if len(g) else np.full(values.shape[1:], np.nan) for g in groups])
     return ClassMeans(mean(why.pictures), mean(maps), np.array([len(g) for g in groups]), tuple(images.classes),
                       why.layers[0], why.method)
+
+# %% ../nbs/09a_cam_gallery.ipynb #b44d783a
+def _heat(map, limit):
+    return lambda ax: draw.show_heat(map, ax, map.shape, limit)
 
 # %% ../nbs/09a_cam_gallery.ipynb #964ab1c6
 @patch
@@ -123,11 +135,7 @@ def plot(
     note = f"{self.method} at {self.layer}; each picture's map scaled to 1 before the mean; one colour scale for all"
     return draw.image_table(cells, names, cell_titles=titles, tile=tile, note=note)
 
-# %% ../nbs/09a_cam_gallery.ipynb #b44d783a
-def _heat(map, limit):
-    return lambda ax: draw.show_heat(map, ax, map.shape, limit)
-
-# %% ../nbs/09a_cam_gallery.ipynb #48401a42
+# %% ../nbs/09a_cam_gallery.ipynb #efa8c46d
 @dataclass(frozen=True)
 class Film:
     "The explanations of the same pictures along a training; made by `cam_film`, shows itself."
@@ -141,18 +149,19 @@ class Film:
         return f"Film({len(self)} frames, steps {self.steps[0]} to {self.steps[-1]}, {len(self.frames[0])} pictures)"
 
     def _repr_html_(self):
-        return f'<img src="{draw.png_uri(draw.png_bytes(self.plot(), close=True))}" alt="{draw.html.escape(repr(self))}">'
+        picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
+        return f'<img src="{picture}" alt="{draw.html.escape(repr(self))}">'
 
-# %% ../nbs/09a_cam_gallery.ipynb #0681a7c8
+# %% ../nbs/09a_cam_gallery.ipynb #c1aff4ff
 def cam_film(
-    model: nn.Module,  # the network, in any state; it stays as it is
-    folder,            # a run's `checkpoints` folder, or the run folder
-    x,                 # the pictures, as for `explain`
-    labels=None,       # class ids (N,); `Images` bring their own
-    target="true",     # whose evidence
-    **options,         # passed to `explain`: layers, method, …
-) -> Film:
-    "Explain the same pictures with the weights of each checkpoint; raises ValueError when there is none."
+    model: nn.Module,    # the network, in any state; it stays as it is
+    folder: str | Path,  # a run's `checkpoints` folder, or the run folder
+    x,                   # the pictures, as for `explain`
+    labels=None,         # class ids (N,); `Images` bring their own
+    target="true",       # whose evidence: "true", "predicted", or what else `explain` knows
+    **options,           # passed to `explain`: layers, method, …
+) -> Film:               # a frame for each checkpoint; shows itself in a notebook
+    "Explain pictures with each checkpoint's weights; `options` go to `explain`, raises ValueError without checkpoints."
     folder = Path(folder)
     paths = Checkpoints(folder).paths() or Checkpoints(folder/"checkpoints").paths()
     if not paths:
@@ -162,6 +171,16 @@ def cam_film(
         moving.load_state_dict(load_state(path)["model"])
         frames.append(explain(moving, x, labels, targets=[target], **options))
     return Film(tuple(int(path.name.split("-")[1]) for path in paths), tuple(frames))
+
+# %% ../nbs/09a_cam_gallery.ipynb #b47f421a
+def _answer(why, i):
+    "The predicted class of image i and its probability."
+    k = int(why.predicted[i])
+    return f"{why.classes[k]} {float(why.probabilities[i, k]):.2f}"
+
+# %% ../nbs/09a_cam_gallery.ipynb #00027f1c
+def _is_right(why, i):
+    return why.labels is None or int(why.predicted[i]) == int(why.labels[i])
 
 # %% ../nbs/09a_cam_gallery.ipynb #92d84c6d
 @patch
@@ -181,48 +200,45 @@ def plot(
     note = f"{last.method} at {last.layers[0]}, target {last.target_names[0]}; each map has its own colour scale"
     return draw.image_table(cells, column_titles=heads, cell_titles=titles, title_colors=colors, tile=tile, note=note)
 
-# %% ../nbs/09a_cam_gallery.ipynb #9173d90c
-def _answer(why, i):
-    k = int(why.predicted[i])
-    return f"{why.classes[k]} {float(why.probabilities[i, k]):.2f}"
-
-
-def _is_right(why, i):
-    return why.labels is None or int(why.predicted[i]) == int(why.labels[i])
-
-# %% ../nbs/09a_cam_gallery.ipynb #fa22d156
+# %% ../nbs/09a_cam_gallery.ipynb #11578ba4
 @patch
 def save(
     self: Film,
-    path,                  # where to; must end in .gif
+    path: str | Path,      # where to; must end in .gif
     seconds: float = 0.8,  # how long each frame stands
     count: int = 4,        # pictures at most
     tile: float = 1.2,     # width of a tile in inches
-):  # the path
+) -> Path:                 # where it was written
     "Write the film as an animated GIF and return its path; raises ValueError for another ending."
     from PIL import Image
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"a film is saved as a GIF; let the name end in .gif, got {path.name!r}")
-    shots = [Image.open(io.BytesIO(draw.png_bytes(Film(self.steps[k:k + 1], self.frames[k:k + 1]).plot(count, 1, tile), close=True)))
-             for k in range(len(self))]
-    shots = [shot.convert("RGB").quantize(128) for shot in shots]
+    alone = [Film(self.steps[k:k + 1], self.frames[k:k + 1]) for k in range(len(self))]
+    drawn = (io.BytesIO(draw.png_bytes(frame.plot(count, 1, tile), close=True)) for frame in alone)
+    shots = [Image.open(png).convert("RGB").quantize(128) for png in drawn]
     path.parent.mkdir(parents=True, exist_ok=True)
     shots[0].save(path, save_all=True, append_images=shots[1:], duration=int(1000 * seconds), loop=0)
     return path
 
-# %% ../nbs/09a_cam_gallery.ipynb #ed59d946
+# %% ../nbs/09a_cam_gallery.ipynb #2b2e1577
+def _explained(model, images, policy, seed, epoch, target, options):
+    "The explanation of a set as the loader serves it in this epoch."
+    loader = Loader(images, policy, model.normalisation, batch_size=len(images), seed=seed).set_epoch(epoch)
+    return explain(model, next(iter(loader)).x, images.labels, targets=[target], **options)
+
+# %% ../nbs/09a_cam_gallery.ipynb #fac11665
 def plot_augmented(
     model: nn.Module,    # a network that carries its normalisation
     images: Images,      # a few pictures
-    policy,              # the augmentation, as for `Loader`
+    policy,              # the augmentation, a `Policy` or list of operations, as for `Loader`
     copies: int = 4,     # augmented copies of each picture
     seed: int = 0,       # decides the draws
-    target="true",       # whose evidence
+    target="true",       # whose evidence: "true", "predicted", or what else `explain` knows
     tile: float = 0.96,  # width of a tile in inches
     **options,           # passed to `explain`: layers, method, …
 ):  # matplotlib Figure
-    "Each picture and augmented copies of it, above their maps."
+    "Each picture and augmented copies of it, above their maps; `options` go to `explain`."
     policies = [None] + [policy] * copies
     found = [_explained(model, images, p, seed, epoch, target, options) for epoch, p in enumerate(policies)]
     cells, titles = [], []
@@ -230,12 +246,7 @@ def plot_augmented(
         cells += [[why.pictures[i] for why in found], [_overlay(why, i) for why in found]]
         titles += [[""] * len(found), [_answer(why, i) for why in found]]
     names = [name for k in images.labels for name in (images.classes[k], "evidence")]
-    note = f"{found[0].method} at {found[0].layers[0]}, target {found[0].target_names[0]}; each map has its own colour scale"
+    first = found[0]
+    note = f"{first.method} at {first.layers[0]}, target {first.target_names[0]}; each map has its own colour scale"
     return draw.image_table(cells, names, ["clean"] + [f"copy {k + 1}" for k in range(copies)], tile=tile,
                             cell_titles=titles, note=note)
-
-# %% ../nbs/09a_cam_gallery.ipynb #2b2e1577
-def _explained(model, images, policy, seed, epoch, target, options):
-    "The explanation of a set as the loader serves it in this epoch."
-    loader = Loader(images, policy, model.normalisation, batch_size=len(images), seed=seed).set_epoch(epoch)
-    return explain(model, next(iter(loader)).x, images.labels, targets=[target], **options)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cam_methods', 'layer_methods', 'input_methods', 'sensitivities', 'PatchNet', 'patch_pictures', 'gradcam', 'hirescam',
            'layercam', 'xgradcam', 'gradcam_plus_plus', 'cam', 'eigencam', 'eigengradcam', 'Maps', 'ablationcam',
-           'scorecam', 'occlusion', 'gradient', 'guided_backprop', 'deconvnet', 'guided_gradcam', 'full_gradients',
+           'scorecam', 'occlusion', 'gradient', 'deconvnet', 'guided_backprop', 'guided_gradcam', 'full_gradients',
            'fullgrad', 'methods', 'cam_method', 'method_maps']
 
 # %% ../nbs/08b_cam_methods.ipynb #e4bccfaf
@@ -20,7 +20,7 @@ from .capture import (capture, check_logits, fitting_input, gradients_at, hooked
                                precise, score_weights, tail_logits, undisturbed, unwrap)
 from .trainer import kept_memory
 
-# %% ../nbs/08b_cam_methods.ipynb #62111ac9
+# %% ../nbs/08b_cam_methods.ipynb #67127156
 class PatchNet(nn.Module):
     "Two hand-made filters, then the mean of each feature map: logits of (red, blue)."
     def __init__(self):
@@ -32,7 +32,11 @@ class PatchNet(nn.Module):
         self.features[0].bias.data = torch.full((2,), -0.1)
         self.head.weight.data, self.head.bias.data = torch.tensor([[16.0, -16.0], [-16.0, 16.0]]), torch.zeros(2)
 
-    def forward(self, x):
+    def forward(
+        self,
+        x: torch.Tensor,  # pictures (N,3,32,32) in 0..1
+    ) -> torch.Tensor:    # logits (N,2)
+        "The logits of (red, blue)."
         return self.head(self.pool(self.features(x)).flatten(1))
 
 # %% ../nbs/08b_cam_methods.ipynb #4176477a
@@ -48,29 +52,29 @@ def patch_pictures(
     pictures[3, 20:28, 4:12] = (0.25, 0.25, 0.7)
     return pictures, labels, corners
 
-# %% ../nbs/08b_cam_methods.ipynb #8a7aee8a
+# %% ../nbs/08b_cam_methods.ipynb #7f6e34e3
 def gradcam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
 ) -> torch.Tensor:    # signed map (..., height, width)
-    "Grad-CAM: channels weighted by their mean gradient."
+    "Grad-CAM: channels weighted by their mean gradient (Selvaraju et al. 2017)."
     weights = G.mean((-2, -1), keepdim=True)
     return (weights * A).sum(-3)
 
-# %% ../nbs/08b_cam_methods.ipynb #101c5643
+# %% ../nbs/08b_cam_methods.ipynb #d67dfe84
 def hirescam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
 ) -> torch.Tensor:    # signed map (..., height, width)
-    "HiResCAM: activations times gradients, place by place."
+    "HiResCAM: activations times gradients, place by place (Draelos and Carin 2020)."
     return (G * A).sum(-3)
 
-# %% ../nbs/08b_cam_methods.ipynb #b857c300
+# %% ../nbs/08b_cam_methods.ipynb #8b6050e4
 def layercam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
 ) -> torch.Tensor:    # map (..., height, width), not negative behind a ReLU
-    "LayerCAM: activations times the positive part of the gradients, place by place."
+    "LayerCAM: activations times the positive part of the gradients, place by place (Jiang et al. 2021)."
     return (G.relu() * A).sum(-3)
 
 # %% ../nbs/08b_cam_methods.ipynb #92d517e4
@@ -78,21 +82,21 @@ def _divide(numerator, denominator):
     "The quotient, and zero where the denominator is zero."
     return torch.where(denominator == 0, 0, numerator / torch.where(denominator == 0, 1, denominator))
 
-# %% ../nbs/08b_cam_methods.ipynb #3f8e9291
+# %% ../nbs/08b_cam_methods.ipynb #2d36c92c
 def xgradcam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
 ) -> torch.Tensor:    # signed map (..., height, width)
-    "XGrad-CAM: channels weighted by their gradient where they are active."
+    "XGrad-CAM: channels weighted by their gradient where they are active (Fu et al. 2020)."
     weights = _divide((G * A).sum((-2, -1), keepdim=True), A.sum((-2, -1), keepdim=True))
     return (weights * A).sum(-3)
 
-# %% ../nbs/08b_cam_methods.ipynb #c6a0b081
+# %% ../nbs/08b_cam_methods.ipynb #680d876b
 def gradcam_plus_plus(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
 ) -> torch.Tensor:    # map (..., height, width), not negative behind a ReLU
-    "Grad-CAM++: channels weighted by their positive gradients, each place by equation 19."
+    "Grad-CAM++: channels weighted by their positive gradients, each place by equation 19 (Chattopadhay et al. 2018)."
     positive = G.relu()
     weights = _divide(positive, 2 + positive * A.sum((-2, -1), keepdim=True)).sum((-2, -1), keepdim=True)
     return (weights * A).sum(-3)
@@ -154,28 +158,6 @@ def _sum(formula, *tensors):
     with torch.autocast(tensors[0].device.type, enabled=False):
         return torch.einsum(formula, *tensors)
 
-# %% ../nbs/08b_cam_methods.ipynb #5940a5fa
-@kept_memory()
-def ablationcam(
-    model: nn.Module,         # maps (N,3,H,W) to logits (N,K)
-    x: torch.Tensor,          # normalised float batch
-    layers,                   # names or modules
-    targets,                  # as for `capture`
-    at_once: int = 2 ** 24,   # numbers in the changed outputs that are computed together
-) -> Maps:
-    "Ablation-CAM: channels weighted by what the score loses without them."
-    model = unwrap(model)
-    x = fitting_input(model, x)
-    with undisturbed(model, x):
-        nodes, logits, calls = listen(model, x, layers)
-        weights = score_weights(targets, logits)
-        linear = {name: node for name, node in nodes.items() if not nonlinear_step(logits, node)}
-        G = gradients_at(linear, logits, weights) if linear else {}
-        A, logits = {name: node.detach() for name, node in nodes.items()}, logits.detach()
-        losses = {name: (G[name] * precise(A[name])[:, None]).sum((-2, -1)) if name in linear
-                  else _losses(model, x, name, A[name], weights, logits, calls[name], at_once) for name in A}
-    return Maps({name: _sum("ntc,nchw->nthw", losses[name], precise(A[name])) for name in A}, precise(logits))
-
 # %% ../nbs/08b_cam_methods.ipynb #428f980b
 def _losses(model, x, layer, A, weights, logits, calls, at_once):
     "What each score loses (image, target, channel) when a channel is set to zero; 0 for channels that are zero."
@@ -188,25 +170,27 @@ def _losses(model, x, layer, A, weights, logits, calls, at_once):
         losses[..., alive] = _sum("ntk,rnk->ntr", weights, precise(logits) - precise(without))
     return losses
 
-# %% ../nbs/08b_cam_methods.ipynb #2a706b30
+# %% ../nbs/08b_cam_methods.ipynb #167cf062
 @kept_memory()
-def scorecam(
-    model: nn.Module,      # maps (N,3,H,W) to logits (N,K)
-    x: torch.Tensor,       # normalised float batch
-    layers,                # names or modules
-    targets,               # as for `capture`
-    at_once: int = 64,     # masked pictures computed together
+def ablationcam(
+    model: nn.Module,                        # maps (N,3,H,W) to logits (N,K)
+    x: torch.Tensor,                         # normalised float batch
+    layers: str | nn.Module | list | tuple,  # names or modules
+    targets,                                 # as for `capture`
+    at_once: int = 2 ** 24,                  # numbers in the changed outputs that are computed together
 ) -> Maps:
-    "Score-CAM: channels weighted by the score of the picture seen through them."
+    "Ablation-CAM: channels weighted by what the score loses without them (Desai and Ramaswamy 2020)."
     model = unwrap(model)
     x = fitting_input(model, x)
     with undisturbed(model, x):
-        nodes, logits, _ = listen(model, x, layers)
-        A, logits, x = {name: node.detach() for name, node in nodes.items()}, logits.detach(), x.clone()
+        nodes, logits, calls = listen(model, x, layers)
         weights = score_weights(targets, logits)
-        scores = {name: _mask_scores(model, x, A[name], weights, at_once) for name in A}
-    mixed = {name: _sum("ntc,nchw->nthw", scores[name].softmax(-1), precise(A[name])) for name in A}
-    return Maps(mixed, precise(logits))
+        linear = {name: node for name, node in nodes.items() if not nonlinear_step(logits, node)}
+        G = gradients_at(linear, logits, weights) if linear else {}
+        A, logits = {name: node.detach() for name, node in nodes.items()}, logits.detach()
+        losses = {name: (G[name] * precise(A[name])[:, None]).sum((-2, -1)) if name in linear
+                  else _losses(model, x, name, A[name], weights, logits, calls[name], at_once) for name in A}
+    return Maps({name: _sum("ntc,nchw->nthw", losses[name], precise(A[name])) for name in A}, precise(logits))
 
 # %% ../nbs/08b_cam_methods.ipynb #b7d4ef69
 @torch.no_grad()
@@ -222,6 +206,26 @@ def _mask_scores(model, x, A, weights, at_once):
         scores[i, :, k] = _sum("ptk,pk->pt", weights[i], seen)
     return scores
 
+# %% ../nbs/08b_cam_methods.ipynb #0aa88f08
+@kept_memory()
+def scorecam(
+    model: nn.Module,                        # maps (N,3,H,W) to logits (N,K)
+    x: torch.Tensor,                         # normalised float batch
+    layers: str | nn.Module | list | tuple,  # names or modules
+    targets,                                 # as for `capture`
+    at_once: int = 64,                       # masked pictures computed together
+) -> Maps:
+    "Score-CAM: channels weighted by the score of the picture seen through them (Wang et al. 2020)."
+    model = unwrap(model)
+    x = fitting_input(model, x)
+    with undisturbed(model, x):
+        nodes, logits, _ = listen(model, x, layers)
+        A, logits, x = {name: node.detach() for name, node in nodes.items()}, logits.detach(), x.clone()
+        weights = score_weights(targets, logits)
+        scores = {name: _mask_scores(model, x, A[name], weights, at_once) for name in A}
+    mixed = {name: _sum("ntc,nchw->nthw", scores[name].softmax(-1), precise(A[name])) for name in A}
+    return Maps(mixed, precise(logits))
+
 # %% ../nbs/08b_cam_methods.ipynb #10ee06f4
 def _windows(height, width, patch, stride):
     "Masks (place, height, width) of a square that slides over a picture and covers each of its pixels."
@@ -234,18 +238,28 @@ def _windows(height, width, patch, stride):
         return (distance >= 0) & (distance < patch)
     return (inside(rows, height)[:, None, :, None] & inside(columns, width)[None, :, None, :]).flatten(0, 1)
 
-# %% ../nbs/08b_cam_methods.ipynb #67aa325c
+# %% ../nbs/08b_cam_methods.ipynb #9ea38dc0
+def _covered(model, x, weights, logits, windows, fill, at_once):
+    "Mean loss (image, target, height, width) over the windows that cover a pixel."
+    total, often = 0, windows.sum(0).to(x.device)
+    for part in windows.to(x.device).split(at_once):
+        covered = torch.where(part[:, None, None], fill, x).flatten(0, 1)
+        loss = logits - precise(model(covered)).unflatten(0, (len(part), len(x)))
+        total = total + _sum("ntk,wnk,whv->nthv", weights, loss, part.to(weights.dtype))
+    return total / often
+
+# %% ../nbs/08b_cam_methods.ipynb #83bcd670
 @kept_memory()
 def occlusion(
-    model: nn.Module,       # maps (N,3,H,W) to logits (N,K)
-    x: torch.Tensor,        # normalised float batch
-    targets,                # as for `capture`
-    patch=None,             # side of the square in pixels, or several; None takes a sixth and a quarter of the picture
-    stride: int = None,     # pixels from one place to the next; None takes half the side
-    fill: float = 0.0,      # what covers, in units of the normalised input
-    at_once: int = 128,     # covered pictures computed together
+    model: nn.Module,          # maps (N,3,H,W) to logits (N,K)
+    x: torch.Tensor,           # normalised float batch
+    targets,                   # as for `capture`
+    patch: int | list = None,  # side of the square in pixels, or several; None: a sixth and a quarter of the picture
+    stride: int = None,        # pixels from one place to the next; None takes half the side
+    fill: float = 0.0,         # what covers, in units of the normalised input
+    at_once: int = 128,        # covered pictures computed together
 ) -> Maps:
-    "Occlusion: what the score loses when a part of the picture is covered."
+    "Occlusion: what the score loses when a part is covered; raises ValueError for a square that does not fit."
     model = unwrap(model)
     x = fitting_input(model, x)
     sides = [patch] if isinstance(patch, int) else patch or [max(1, min(x.shape[-2:]) // part) for part in (6, 4)]
@@ -257,16 +271,6 @@ def occlusion(
         maps = [_covered(model, x, weights, logits, _windows(*x.shape[-2:], side, stride or -(-side // 2)), fill,
                          max(1, at_once // len(x))) for side in sides]
     return Maps({"input": sum(maps) / len(maps)}, logits)
-
-# %% ../nbs/08b_cam_methods.ipynb #9ea38dc0
-def _covered(model, x, weights, logits, windows, fill, at_once):
-    "Mean loss (image, target, height, width) over the windows that cover a pixel."
-    total, often = 0, windows.sum(0).to(x.device)
-    for part in windows.to(x.device).split(at_once):
-        covered = torch.where(part[:, None, None], fill, x).flatten(0, 1)
-        loss = logits - precise(model(covered)).unflatten(0, (len(part), len(x)))
-        total = total + _sum("ntk,wnk,whv->nthv", weights, loss, part.to(weights.dtype))
-    return total / often
 
 # %% ../nbs/08b_cam_methods.ipynb #647210b3
 def _strongest(colours):
@@ -288,13 +292,13 @@ def _input_maps(model, x, targets, rule=None):
         colours = gradients_at({"input": picture}, logits, score_weights(targets, logits))["input"]
     return Maps({"input": _strongest(colours)}, precise(logits.detach()), {"input": colours})
 
-# %% ../nbs/08b_cam_methods.ipynb #1c154c2c
+# %% ../nbs/08b_cam_methods.ipynb #7f119114
 def gradient(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,   # normalised float batch
     targets,           # as for `capture`
 ) -> Maps:
-    "Gradient: how the score changes with each pixel."
+    "Gradient: how the score changes with each pixel (Simonyan et al. 2014)."
     return _input_maps(model, x, targets)
 
 # %% ../nbs/08b_cam_methods.ipynb #019ac7f9
@@ -319,30 +323,30 @@ def _rectifiers(logits):
                          "that the logits depend on; use gradient")
     return found
 
-# %% ../nbs/08b_cam_methods.ipynb #907d4dd6
-def guided_backprop(
-    model: nn.Module,  # maps (N,3,H,W) to logits (N,K); raises ValueError if it has no ReLU
-    x: torch.Tensor,   # normalised float batch
-    targets,           # as for `capture`
-) -> Maps:
-    "Guided backpropagation: a ReLU passes back what is positive, where it was active."
-    return _input_maps(model, x, targets, lambda before, behind: (before[0].relu(),))
-
-# %% ../nbs/08b_cam_methods.ipynb #0d891354
+# %% ../nbs/08b_cam_methods.ipynb #8c322327
 def deconvnet(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K); raises ValueError if it has no ReLU
     x: torch.Tensor,   # normalised float batch
     targets,           # as for `capture`
 ) -> Maps:
-    "Deconvnet: a ReLU passes back what is positive, active or not."
+    "Deconvnet: a ReLU passes back what is positive, active or not (Zeiler and Fergus 2014)."
     return _input_maps(model, x, targets, lambda before, behind: (behind[0].relu(),))
 
-# %% ../nbs/08b_cam_methods.ipynb #9e56fc8e
-def guided_gradcam(
+# %% ../nbs/08b_cam_methods.ipynb #850ada7d
+def guided_backprop(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K); raises ValueError if it has no ReLU
     x: torch.Tensor,   # normalised float batch
-    layers,            # names or modules, for Grad-CAM
     targets,           # as for `capture`
+) -> Maps:
+    "Guided backpropagation: a ReLU passes back what is positive, where it was active (Springenberg et al. 2015)."
+    return _input_maps(model, x, targets, lambda before, behind: (before[0].relu(),))
+
+# %% ../nbs/08b_cam_methods.ipynb #9ddc3447
+def guided_gradcam(
+    model: nn.Module,                        # maps (N,3,H,W) to logits (N,K); raises ValueError if it has no ReLU
+    x: torch.Tensor,                         # normalised float batch
+    layers: str | nn.Module | list | tuple,  # names or modules, for Grad-CAM
+    targets,                                 # as for `capture`
 ) -> Maps:
     "Guided Grad-CAM: guided backpropagation, weighted by the positive part of Grad-CAM."
     found, guided = capture(model, x, layers, targets), guided_backprop(model, x, targets).colours["input"]
@@ -380,13 +384,13 @@ def full_gradients(
         G = gradients_at({name: node for name, (node, _) in nodes.items()}, logits, score_weights(targets, logits))
     return {name: G[name] * precise(bias)[:, None] for name, (_, bias) in nodes.items()}, precise(logits.detach())
 
-# %% ../nbs/08b_cam_methods.ipynb #66830894
+# %% ../nbs/08b_cam_methods.ipynb #0da80dde
 def fullgrad(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,   # normalised float batch
     targets,           # as for `capture`
 ) -> Maps:
-    "FullGrad: sizes of the input's and all biases' contributions, each layer scaled to 0..1, added up."
+    "FullGrad (Srinivas and Fleuret 2019): sizes of all contributions, each layer's scaled to 0..1, added up."
     terms, logits = full_gradients(model, x, targets)
     total, size = 0, terms["input"].shape[-2:]
     for term in (term.abs() for term in terms.values() if term.ndim == 5):
@@ -423,31 +427,6 @@ def cam_method(
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(known)}, or pass a function of (A, G)")
     return name, known[name]
 
-# %% ../nbs/08b_cam_methods.ipynb #b91277ba
-def method_maps(
-    model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
-    x: torch.Tensor,   # normalised float batch
-    layers,            # names or modules; None, or "input", for methods that look at the input alone
-    targets,           # as for `capture`
-    method="gradcam",  # a name out of `methods()`, or a function of (A, G)
-    **options,         # of the method
-) -> Maps:
-    "The maps of any method; raises ValueError for unknown methods, options and layers, and what the method refuses."
-    name, function = cam_method(method)
-    _check_options(name, function, options)
-    if function in input_methods.values():
-        if layers not in (None, "input", ["input"], ("input",)):
-            raise ValueError(f"{name} looks at the input alone, it has no layers; leave layers={layers!r} out")
-        return function(model, x, targets, **options)
-    if function in layer_methods.values():
-        return function(model, x, layers, targets, **options)
-    if function is cam:
-        _check_tail(model, x, layers)
-    A, G, logits = capture(model, x, layers, targets)
-    with torch.autocast(logits.device.type, enabled=False):
-        found = {layer: function(A[layer][:, None], G[layer], **options) for layer in A}
-    return Maps({layer: _fitting_map(name, map, G[layer]) for layer, map in found.items()}, logits)
-
 # %% ../nbs/08b_cam_methods.ipynb #02c48385
 def _check_options(name, function, options):
     if not options:
@@ -479,3 +458,28 @@ def _fitting_map(name, map, G):
         found = tuple(map.shape) if torch.is_tensor(map) else type(map).__name__
         raise ValueError(f"the method {name} must turn A (…, channel, height, width) into maps (…, height, width), "
                          f"here {tuple(G[:, :, 0].shape)}; got {found}") from None
+
+# %% ../nbs/08b_cam_methods.ipynb #b91277ba
+def method_maps(
+    model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
+    x: torch.Tensor,   # normalised float batch
+    layers,            # names or modules; None, or "input", for methods that look at the input alone
+    targets,           # as for `capture`
+    method="gradcam",  # a name out of `methods()`, or a function of (A, G)
+    **options,         # of the method
+) -> Maps:
+    "The maps of any method; raises ValueError for unknown methods, options and layers, and what the method refuses."
+    name, function = cam_method(method)
+    _check_options(name, function, options)
+    if function in input_methods.values():
+        if layers not in (None, "input", ["input"], ("input",)):
+            raise ValueError(f"{name} looks at the input alone, it has no layers; leave layers={layers!r} out")
+        return function(model, x, targets, **options)
+    if function in layer_methods.values():
+        return function(model, x, layers, targets, **options)
+    if function is cam:
+        _check_tail(model, x, layers)
+    A, G, logits = capture(model, x, layers, targets)
+    with torch.autocast(logits.device.type, enabled=False):
+        found = {layer: function(A[layer][:, None], G[layer], **options) for layer in A}
+    return Maps({layer: _fitting_map(name, map, G[layer]) for layer, map in found.items()}, logits)

@@ -6,7 +6,7 @@
 __all__ = ['train_command', 'recipes_command', 'lr_find_command', 'evaluate_command', 'report_command', 'explain_command',
            'compare_command', 'export_command', 'app_command', 'parser', 'main']
 
-# %% ../nbs/14_cli.ipynb #5b9a4389
+# %% ../nbs/14_cli.ipynb #c7a32d05
 import argparse
 import json
 import math
@@ -23,10 +23,57 @@ from .evaluate import predict
 from .export import export_onnx, export_program, save_pretrained
 from .gradcam import explain
 from .own_images import default_model, explain_images, own_model, ways_to_fit
-from .recipes import prepare, recipe, recipes, run
+from .recipes import prepare, recipe, recipes, run, versions
 from .report import report
 from .show import save_figure
 from .trainer import precisions
+
+# %% ../nbs/14_cli.ipynb #bfdd0930
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+# %% ../nbs/14_cli.ipynb #15cb5484
+def _shared(command, data="the recipe's"):
+    command.add_argument("--out", help="folder for what is written")
+    command.add_argument("--seed", type=int, default=0, help="settles everything random (default 0)")
+    command.add_argument("--data", help="shapes, cifar10, cifar100, mnist, fashion-mnist, tiny-imagenet, or the path "
+                         f"of a folder of class folders, an archive or an .npz file (default: {data})")
+    command.add_argument("--pixels", type=int,
+                         help="height and width to bring the pictures of such a folder to (default: by their sizes)")
+    command.add_argument("--skip-corrupt", action="store_true",
+                         help="leave out pictures of such a folder that cannot be read, and list them")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
+
+# %% ../nbs/14_cli.ipynb #6496ccb4
+def _training(command):
+    _shared(command)
+    command.add_argument("--precision", default="auto", choices=["auto", *precisions],
+                         help="auto: what a short timing finds fastest")
+    command.add_argument("--workers", type=int, default=0,
+                         help="processes that prepare batches, for recipes whose loader is albumentations (default 0)")
+    command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+
+# %% ../nbs/14_cli.ipynb #34affe23
+def _mode(command):
+    command.add_argument("--mode", default="fixed", choices=["fixed", "as_run"],
+                         help="a course's recipe as it was meant, or as its code ran")
+
+# %% ../nbs/14_cli.ipynb #c7814bcc
+def _add_train(commands):
+    "demo and train"
+    demo = commands.add_parser("demo", help="train on drawn shapes, offline, in about a minute, and write a report")
+    _training(demo)
+    demo.set_defaults(command=train_command, recipe="demo", mode="fixed")
+    train = commands.add_parser("train", help="train by a recipe and write a report")
+    train.add_argument("--recipe", required=True, help="a name from `cifar-cam recipes`")
+    for command in (demo, train):
+        command.add_argument("--track", action="append", default=[], metavar="TRACKER",
+                             help="also tell tensorboard, trackio, mlflow or wandb; may be repeated")
+    _mode(train)
+    _training(train)
+    train.set_defaults(command=train_command)
 
 # %% ../nbs/14_cli.ipynb #8ff68f01
 def _data(options, source):
@@ -35,15 +82,18 @@ def _data(options, source):
         return options.data
     return load_data(options.data or source, pixels=options.pixels, skip_corrupt=options.skip_corrupt)
 
-# %% ../nbs/14_cli.ipynb #bef57512
-def train_command(options) -> int:
+# %% ../nbs/14_cli.ipynb #7bfa5064
+def train_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0 done, 130 interrupted
     "Train by a recipe, then write the report."
     chosen = recipe(options.recipe, options.mode)
     chosen = chosen if options.epochs is None else chosen.scaled(options.epochs)
-    result = run(chosen, _data(options, chosen.data), options.out or f"runs/{chosen.name}", options.seed, options.device, options.precision,
-                 options.workers, progress=not options.quiet, trackers=options.track)
+    result = run(chosen, _data(options, chosen.data), options.out or f"runs/{chosen.name}", options.seed,
+                 options.device, options.precision, options.workers, progress=not options.quiet, trackers=options.track)
     if result.interrupted:
-        print(f"stopped after {len(result.history)} of {chosen.epochs} epochs; run the same command again to go on", file=sys.stderr)
+        print(f"stopped after {len(result.history)} of {chosen.epochs} epochs; run the same command again to go on",
+              file=sys.stderr)
         return 130
     if not result.metrics:  # one of several processes, which does not lead: the first one reports
         return 0
@@ -52,8 +102,17 @@ def train_command(options) -> int:
           f"in {result.metrics['seconds']:.0f} s\nreport: {page}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #b2e865e6
-def recipes_command(options) -> int:
+# %% ../nbs/14_cli.ipynb #a253d60e
+def _add_recipes(commands):
+    listing = commands.add_parser("recipes", help="list the recipes, or print one")
+    listing.add_argument("name", nargs="?", help="the recipe to print")
+    _mode(listing)
+    listing.set_defaults(command=recipes_command)
+
+# %% ../nbs/14_cli.ipynb #a29dd0ab
+def recipes_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
     "List the recipes, or print one."
     if options.name:
         print("\n".join(f"{setting:<18} {value}" for setting, value in recipe(options.name, options.mode).card()))
@@ -61,11 +120,25 @@ def recipes_command(options) -> int:
         print(recipes())
     return 0
 
-# %% ../nbs/14_cli.ipynb #b6c4b50d
-def lr_find_command(options) -> int:
+# %% ../nbs/14_cli.ipynb #70d261a4
+def _add_lr_find(commands):
+    find = commands.add_parser("lr-find", help="sweep the learning rate of a recipe")
+    find.add_argument("--recipe", default="demo", help="a name from `cifar-cam recipes` (default demo)")
+    find.add_argument("--steps", type=int, help="batches at most (default: the recipe's)")
+    find.add_argument("--sweeps", type=int, default=1,
+                      help="sweeps over the data in other orders; 3 give an interval (default 1)")
+    find.add_argument("--confirm", action="store_true", help="train shortly at rates around, recommend the best")
+    _training(find)
+    find.set_defaults(command=lr_find_command)
+
+# %% ../nbs/14_cli.ipynb #ff7803a7
+def lr_find_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0, or 2 where the curve carries no recommendation
     "Sweep the learning rate of a recipe and draw the curve."
     chosen = recipe(options.recipe)
-    learner, *_ = prepare(chosen, _data(options, chosen.data), seed=options.seed, device=options.device, precision=options.precision)
+    learner, *_ = prepare(chosen, _data(options, chosen.data), seed=options.seed, device=options.device,
+                          precision=options.precision)
     settings = {**chosen.finder, **({} if options.steps is None else {"steps": options.steps})}
     curve = learner.lr_find(**settings, sweeps=options.sweeps, confirm=options.confirm)
     folder = Path(options.out or "runs/lr-find")
@@ -79,7 +152,14 @@ def lr_find_command(options) -> int:
     print(f"recommended  {curve.recommended or 'none: ' + curve.reason}{span}\nfigure: {path}")
     return 0 if curve.recommended else 2
 
-# %% ../nbs/14_cli.ipynb #97247688
+# %% ../nbs/14_cli.ipynb #2aaeb986
+def _add_evaluate(commands):
+    evaluate = commands.add_parser("evaluate", help="measure a run's model, class by class")
+    evaluate.add_argument("run", help="a run folder")
+    _shared(evaluate, "the run's")
+    evaluate.set_defaults(command=evaluate_command)
+
+# %% ../nbs/14_cli.ipynb #e2547d42
 def _run_and_test_set(options):
     "The loaded run, the test set to use with it, and the precision the run was measured in."
     loaded = load_run(options.run)
@@ -87,27 +167,86 @@ def _run_and_test_set(options):
     pixels = options.pixels or record["data"].get("pixels", [None])[0]  # as it was trained
     test = load_data(options.data or record["data"]["source"], pixels=pixels, skip_corrupt=options.skip_corrupt)[1]
     if test.classes != loaded.classes:
-        raise ValueError(f"the data's classes ({', '.join(test.classes)}) are not the model's ({', '.join(loaded.classes)}); "
-                         "use --data with the set the run was trained on")
+        raise ValueError(f"the data's classes ({', '.join(test.classes)}) are not the model's "
+                         f"({', '.join(loaded.classes)}); use --data with the set the run was trained on")
     return loaded, test, record["machine"]["precision"]
 
-# %% ../nbs/14_cli.ipynb #3e02c768
-def evaluate_command(options) -> int:
+# %% ../nbs/14_cli.ipynb #39bd15c7
+def evaluate_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
     "Measure a run's model on a test set, class by class."
     loaded, test, precision = _run_and_test_set(options)
-    predictions = predict(loaded.model, test, device=options.device if options.device != "auto" else None, precision=precision)
+    device = options.device if options.device != "auto" else None
+    predictions = predict(loaded.model, test, device=device, precision=precision)
     for row in predictions.per_class():
-        print(f"{row['class']:<14} {row['correct']:>5} of {row['n']:>5}  {row['accuracy']:.1%}  ({row['low']:.1%} to {row['high']:.1%})")
+        print(f"{row['class']:<14} {row['correct']:>5} of {row['n']:>5}  {row['accuracy']:.1%}  "
+              f"({row['low']:.1%} to {row['high']:.1%})")
     low, high = predictions.interval
-    print(f"test accuracy {predictions.accuracy:.2%} ({low:.2%} to {high:.2%}), loss {predictions.loss:.4f}, {len(predictions):,} pictures")
+    print(f"test accuracy {predictions.accuracy:.2%} ({low:.2%} to {high:.2%}), loss {predictions.loss:.4f}, "
+          f"{len(predictions):,} pictures")
     return 0
+
+# %% ../nbs/14_cli.ipynb #e4cdd65a
+def _add_report(commands):
+    reporting = commands.add_parser("report", help="write a run's report anew")
+    reporting.add_argument("run", help="a run folder")
+    _shared(reporting, "the run's")
+    reporting.set_defaults(command=report_command)
+
+# %% ../nbs/14_cli.ipynb #3eafb9c6
+def report_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
+    "Write the report of a run folder anew."
+    print(f"report: {report(options.run, options.out)}")
+    return 0
+
+# %% ../nbs/14_cli.ipynb #c2cf2bf3
+def _add_explain(commands):
+    explaining = commands.add_parser("explain", help="draw with Grad-CAM: a run's mistakes, or pictures of your own")
+    explaining.add_argument("run", nargs="+", help="a run folder; or pictures, or a folder of them")
+    _shared(explaining, "the run's")
+    explaining.set_defaults(command=explain_command)
+    explaining.add_argument("--layers", nargs="+", help="layers to look at (default: the deepest of at least 5 pixels)")
+    explaining.add_argument("--targets", nargs="+", help="predicted, true, a class, or a contrast a,b "
+                            "(default: predicted true; for pictures the three likeliest)")
+    explaining.add_argument("--method", help="gradcam, gradcam++, hirescam, layercam, … (default: gradcam; layercam "
+                            "for the package's own network)")
+    _about_mistakes(explaining.add_argument_group("for a run's mistakes"))
+    _about_pictures(explaining.add_argument_group("for your own pictures"))
+
+# %% ../nbs/14_cli.ipynb #24246aab
+def _about_mistakes(group):
+    group.add_argument("--count", type=int, default=10, help="how many mistakes (default 10)")
+    group.add_argument("--by", default="confidence", choices=["confidence", "loss", "margin", "index"],
+                       help="which first")
+
+# %% ../nbs/14_cli.ipynb #5d8a2839
+def _about_pictures(group):
+    group.add_argument("--model", help="a run folder or a .safetensors file (default: the network that comes with "
+                       "the package)")
+    group.add_argument("--top", type=int, default=5, help="how many classes to list (default 5)")
+    group.add_argument("--class", dest="chosen", action="append", metavar="NAME",
+                       help="draw the evidence for this class; may be repeated")
+    group.add_argument("--size", type=int, help="height and width the network takes (default: the model's)")
+    group.add_argument("--how", default="crop", choices=ways_to_fit, help="how a picture is made square (default crop)")
+    group.add_argument("--skip", action="store_true", help="leave out pictures that cannot be read, and list them")
+
+# %% ../nbs/14_cli.ipynb #f4c25be9
+def _means_pictures(options):
+    "Whether `explain` was given pictures: with --model, or several, or a file, or a folder that is no run."
+    first = Path(options.run[0])
+    run = (first/"run.json").is_file() or (first/"model").is_dir()
+    named = Path(options.run[0]).suffix.lower() in picture_endings
+    return bool(options.model) or len(options.run) > 1 or first.is_file() or named or (first.is_dir() and not run)
 
 # %% ../nbs/14_cli.ipynb #27ffbadc
 def _targets(words):
     "Target words from the command line: predicted, true, a class, or a contrast written a,b."
     return tuple(tuple(w.split(",")) if "," in w else w for w in words)
 
-# %% ../nbs/14_cli.ipynb #61eab175
+# %% ../nbs/14_cli.ipynb #1cc3295e
 def _explain_mistakes(options) -> int:
     "Draw a run's most confident mistakes beside what the network saw in them."
     loaded, test, precision = _run_and_test_set(options)
@@ -118,7 +257,8 @@ def _explain_mistakes(options) -> int:
         return 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
-        explanation = explain(loaded.model, test[chosen], layers=options.layers, targets=_targets(options.targets or ["predicted", "true"]),
+        targets = _targets(options.targets or ["predicted", "true"])
+        explanation = explain(loaded.model, test[chosen], layers=options.layers, targets=targets,
                               method=options.method or "gradcam")
     folder = Path(options.out or loaded.folder/"figures")
     for layer in explanation.layers:
@@ -126,53 +266,51 @@ def _explain_mistakes(options) -> int:
         print(f"figure: {save_figure(figure, folder/f'explain_{layer}.png', close=True)}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #6c1af1de
-def report_command(options) -> int:
-    "Write the report of a run folder anew."
-    print(f"report: {report(options.run, options.out)}")
+# %% ../nbs/14_cli.ipynb #db089b4b
+def _picture_targets(options):
+    "What to draw maps of: the classes named, or the three likeliest."
+    named = [*(options.chosen or []), *(options.targets or [])]
+    if "true" in named:
+        raise ValueError("nobody knows the true class of your own pictures; name a class with --class, or leave "
+                         "--targets out")
+    return list(_targets(named)) if named else min(3, options.top)
+
+# %% ../nbs/14_cli.ipynb #7d2441ba
+def _explain_pictures(options) -> int:
+    "Name what is in pictures and draw why, into a folder."
+    model = own_model(options.model) if options.model else default_model()
+    method = options.method or ("gradcam" if options.model else "layercam")  # our own goes on after its map of 7×7
+    sources = options.run[0] if len(options.run) == 1 and Path(options.run[0]).is_dir() else options.run
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
+        found = explain_images(model, sources, _picture_targets(options), options.layers, method, options.top,
+                               options.size, options.how, skip=options.skip)
+    paths = found.save(options.out or "explained")
+    print(found.classified)
+    print("\n".join(f"figure: {path}" for path in paths[:-1]) + f"\nnumbers: {paths[-1]}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #f4c25be9
-def _means_pictures(options):
-    "Whether `explain` was given pictures: with --model, or several, or a file, or a folder that is no run."
-    first = Path(options.run[0])
-    run = (first/"run.json").is_file() or (first/"model").is_dir()
-    named = Path(options.run[0]).suffix.lower() in picture_endings
-    return bool(options.model) or len(options.run) > 1 or first.is_file() or named or (first.is_dir() and not run)
-
-# %% ../nbs/14_cli.ipynb #75219b7d
-def explain_command(options) -> int:
+# %% ../nbs/14_cli.ipynb #3afb6029
+def explain_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
     "Explain a run's mistakes, or pictures of one's own."
     if _means_pictures(options):
         return _explain_pictures(options)
     options.run = options.run[0]
     return _explain_mistakes(options)
 
-# %% ../nbs/14_cli.ipynb #a2520867
-def _picture_targets(options):
-    "What to draw maps of: the classes named, or the three likeliest."
-    named = [*(options.chosen or []), *(options.targets or [])]
-    if "true" in named:
-        raise ValueError("nobody knows the true class of your own pictures; name a class with --class, or leave --targets out")
-    return list(_targets(named)) if named else min(3, options.top)
+# %% ../nbs/14_cli.ipynb #092d79e0
+def _add_compare(commands):
+    comparing = commands.add_parser("compare", help="put runs side by side: results, differences, curves, paired tests")
+    comparing.add_argument("runs", nargs="+", metavar="run", help="run folders, or folders that hold runs")
+    comparing.add_argument("--out", default="runs/compared", help="folder for what is written (default runs/compared)")
+    comparing.set_defaults(command=compare_command)
 
-# %% ../nbs/14_cli.ipynb #7972b431
-def _explain_pictures(options) -> int:
-    "Name what is in pictures and draw why, into a folder."
-    model = own_model(options.model) if options.model else default_model()
-    method = options.method or ("gradcam" if options.model else "layercam")  # the package's own network goes on after its map of 7×7
-    sources = options.run[0] if len(options.run) == 1 and Path(options.run[0]).is_dir() else options.run
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
-        found = explain_images(model, sources, _picture_targets(options), options.layers, method, options.top, options.size,
-                               options.how, skip=options.skip)
-    paths = found.save(options.out or "explained")
-    print(found.classified)
-    print("\n".join(f"figure: {path}" for path in paths[:-1]) + f"\nnumbers: {paths[-1]}")
-    return 0
-
-# %% ../nbs/14_cli.ipynb #cmp3c4d5
-def compare_command(options) -> int:
+# %% ../nbs/14_cli.ipynb #913ce0c9
+def compare_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
     "Compare runs: print the table, write the page, the tables and the figures."
     found = compare(options.runs)
     page = found.save(options.out)
@@ -182,92 +320,8 @@ def compare_command(options) -> int:
     print(f"\npage: {page}")
     return 0
 
-# %% ../nbs/14_cli.ipynb #3621b577
-def export_command(options) -> int:
-    "Write a run's network in other forms."
-    if not (options.onnx or options.program or options.card):
-        raise ValueError("nothing to write; choose --onnx, --program or --card, or several")
-    folder = Path(options.out or Path(options.run)/"export")
-    model = own_model(options.run)
-    for wanted, write, name in ((options.onnx, export_onnx, "model.onnx"), (options.program, export_program, "model.pt2")):
-        if wanted:
-            print(f"{write(model, folder/name, options.cam_layer, options.size)}: {folder/name}")
-    if options.card:
-        print(f"model and card: {save_pretrained(options.run, folder/'card', options.license)}")
-    return 0
-
-# %% ../nbs/14_cli.ipynb #app3c4d5
-def app_command(options) -> int:
-    "Start the app, or write it as a Space."
-    if options.space is None:
-        serve(options.runs or None, options.host, options.port, not options.no_browser, examples=options.examples, data=options.data)
-        return 0
-    if len(options.runs) > 1:
-        raise ValueError("a Space holds one network; name one run folder or model file")
-    paths = save_space(options.space, options.runs[0] if options.runs else None, options.examples, options.data)
-    print(f"Space: {options.space} ({len(paths)} files); try it with: python {Path(options.space)/'app.py'}")
-    return 0
-
-# %% ../nbs/14_cli.ipynb #bfdd0930
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-# %% ../nbs/14_cli.ipynb #95102344
-def _shared(command, data="the recipe's"):
-    command.add_argument("--out", help="folder for what is written")
-    command.add_argument("--seed", type=int, default=0, help="settles everything random (default 0)")
-    command.add_argument("--data", help="shapes, cifar10, cifar100, mnist, fashion-mnist, tiny-imagenet, or the path of a folder of class folders, "
-                         f"an archive or an .npz file (default: {data})")
-    command.add_argument("--pixels", type=int, help="height and width to bring the pictures of such a folder to (default: by their sizes)")
-    command.add_argument("--skip-corrupt", action="store_true", help="leave out pictures of such a folder that cannot be read, and list them")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
-
-# %% ../nbs/14_cli.ipynb #1a7955e9
-def _training(command):
-    _shared(command)
-    command.add_argument("--precision", default="auto", choices=["auto", *precisions], help="auto: what a short timing finds fastest")
-    command.add_argument("--workers", type=int, default=0, help="processes that prepare batches, for recipes whose loader is albumentations (default 0)")
-    command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
-    command.add_argument("--quiet", action="store_true", help="show no progress")
-
-# %% ../nbs/14_cli.ipynb #ffbb90b7
-def _add_training_commands(commands):
-    demo = commands.add_parser("demo", help="train on drawn shapes, offline, in about a minute, and write a report")
-    _training(demo)
-    demo.set_defaults(command=train_command, recipe="demo", mode="fixed")
-    train = commands.add_parser("train", help="train by a recipe and write a report")
-    train.add_argument("--recipe", required=True, help="a name from `cifar-cam recipes`")
-    for command in (demo, train):
-        command.add_argument("--track", action="append", default=[], metavar="TRACKER",
-                             help="also tell tensorboard, trackio, mlflow or wandb; may be repeated")
-    train.add_argument("--mode", default="fixed", choices=["fixed", "as_run"], help="a course's recipe as it was meant, or as its code ran")
-    _training(train)
-    train.set_defaults(command=train_command)
-    find = commands.add_parser("lr-find", help="sweep the learning rate of a recipe")
-    find.add_argument("--recipe", default="demo", help="a name from `cifar-cam recipes` (default demo)")
-    find.add_argument("--steps", type=int, help="batches at most (default: the recipe's)")
-    find.add_argument("--sweeps", type=int, default=1, help="sweeps over the data in other orders; 3 give an interval (default 1)")
-    find.add_argument("--confirm", action="store_true", help="train shortly at rates around, recommend the best")
-    _training(find)
-    find.set_defaults(command=lr_find_command)
-    listing = commands.add_parser("recipes", help="list the recipes, or print one")
-    listing.add_argument("name", nargs="?", help="the recipe to print")
-    listing.add_argument("--mode", default="fixed", choices=["fixed", "as_run"], help="a course's recipe as it was meant, or as its code ran")
-    listing.set_defaults(command=recipes_command)
-
-# %% ../nbs/14_cli.ipynb #25673546
-def _add_run_commands(commands):
-    evaluate = commands.add_parser("evaluate", help="measure a run's model, class by class")
-    reporting = commands.add_parser("report", help="write a run's report anew")
-    for command, function in ((evaluate, evaluate_command), (reporting, report_command)):
-        command.add_argument("run", help="a run folder")
-        _shared(command, "the run's")
-        command.set_defaults(command=function)
-    comparing = commands.add_parser("compare", help="put runs side by side: results, differences, curves, paired tests")
-    comparing.add_argument("runs", nargs="+", metavar="run", help="run folders, or folders that hold runs")
-    comparing.add_argument("--out", default="runs/compared", help="folder for what is written (default runs/compared)")
-    comparing.set_defaults(command=compare_command)
+# %% ../nbs/14_cli.ipynb #edaa2a55
+def _add_export(commands):
     exporting = commands.add_parser("export", help="write a run's network as ONNX, as a program, or with its card")
     exporting.add_argument("run", help="a run folder")
     exporting.add_argument("--onnx", action="store_true", help="model.onnx: classifies without PyTorch")
@@ -279,30 +333,28 @@ def _add_run_commands(commands):
     exporting.add_argument("--out", help="folder for what is written (default: RUN/export)")
     exporting.set_defaults(command=export_command)
 
-# %% ../nbs/14_cli.ipynb #d3b7fa1d
-def _add_explain(commands):
-    explaining = commands.add_parser("explain", help="draw with Grad-CAM: a run's mistakes, or pictures of your own")
-    explaining.add_argument("run", nargs="+", help="a run folder; or pictures, or a folder of them")
-    _shared(explaining, "the run's")
-    explaining.set_defaults(command=explain_command)
-    explaining.add_argument("--layers", nargs="+", help="layers to look at (default: the deepest of at least 5 pixels)")
-    explaining.add_argument("--targets", nargs="+", help="predicted, true, a class, or a contrast a,b (default: predicted true; for pictures "
-                            "the three likeliest)")
-    explaining.add_argument("--method", help="gradcam, gradcam++, hirescam, layercam, … (default: gradcam; layercam for the package's own network)")
-    mistakes, pictures = explaining.add_argument_group("for a run's mistakes"), explaining.add_argument_group("for your own pictures")
-    mistakes.add_argument("--count", type=int, default=10, help="how many mistakes (default 10)")
-    mistakes.add_argument("--by", default="confidence", choices=["confidence", "loss", "margin", "index"], help="which first")
-    pictures.add_argument("--model", help="a run folder or a .safetensors file (default: the network that comes with the package)")
-    pictures.add_argument("--top", type=int, default=5, help="how many classes to list (default 5)")
-    pictures.add_argument("--class", dest="chosen", action="append", metavar="NAME", help="draw the evidence for this class; may be repeated")
-    pictures.add_argument("--size", type=int, help="height and width the network takes (default: the model's)")
-    pictures.add_argument("--how", default="crop", choices=ways_to_fit, help="how a picture is made square (default crop)")
-    pictures.add_argument("--skip", action="store_true", help="leave out pictures that cannot be read, and list them")
+# %% ../nbs/14_cli.ipynb #a79fd4cb
+def export_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
+    "Write a run's network in other forms."
+    if not (options.onnx or options.program or options.card):
+        raise ValueError("nothing to write; choose --onnx, --program or --card, or several")
+    folder = Path(options.out or Path(options.run)/"export")
+    model = own_model(options.run)
+    forms = ((options.onnx, export_onnx, "model.onnx"), (options.program, export_program, "model.pt2"))
+    for wanted, write, name in forms:
+        if wanted:
+            print(f"{write(model, folder/name, options.cam_layer, options.size)}: {folder/name}")
+    if options.card:
+        print(f"model and card: {save_pretrained(options.run, folder/'card', options.license)}")
+    return 0
 
-# %% ../nbs/14_cli.ipynb #app6e7f8
+# %% ../nbs/14_cli.ipynb #ac65e639
 def _add_app(commands):
     app = commands.add_parser("app", help="a page in the browser: explain pictures, leaf through a run's mistakes")
-    app.add_argument("runs", nargs="*", metavar="run", help="run folders or .safetensors files (the network in the package is offered too)")
+    app.add_argument("runs", nargs="*", metavar="run",
+                     help="run folders or .safetensors files (the network in the package is offered too)")
     app.add_argument("--host", default="127.0.0.1", help="who may come (default 127.0.0.1: this machine only)")
     app.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     app.add_argument("--no-browser", action="store_true", help="do not open the page")
@@ -311,18 +363,33 @@ def _add_app(commands):
     app.add_argument("--space", metavar="FOLDER", help="write a Hugging Face Space there instead")
     app.set_defaults(command=app_command)
 
-# %% ../nbs/14_cli.ipynb #54ffe5fe
+# %% ../nbs/14_cli.ipynb #34162721
+def app_command(
+    options: argparse.Namespace,  # what was read from the words
+) -> int:                         # 0
+    "Start the app, or write it as a Space."
+    if options.space is None:
+        serve(options.runs or None, options.host, options.port, not options.no_browser, examples=options.examples,
+              data=options.data)
+        return 0
+    if len(options.runs) > 1:
+        raise ValueError("a Space holds one network; name one run folder or model file")
+    paths = save_space(options.space, options.runs[0] if options.runs else None, options.examples, options.data)
+    print(f"Space: {options.space} ({len(paths)} files); try it with: python {Path(options.space)/'app.py'}")
+    return 0
+
+# %% ../nbs/14_cli.ipynb #be60fbaa
 def parser() -> argparse.ArgumentParser:
-    "The command line's grammar."
+    "The command line's grammar: what reads the words, with every command."
     top = _Parser("cifar-cam", description="Train an image classifier on CIFAR-10 and see why it decides as it does.")
+    top.add_argument("--version", action="version", version=", ".join(map(" ".join, versions().items())), help="print the versions that matter, and exit")
     commands = top.add_subparsers(required=True, metavar="command", parser_class=_Parser)
-    _add_training_commands(commands)
-    _add_run_commands(commands)
-    _add_explain(commands)
-    _add_app(commands)
+    for add in (_add_train, _add_lr_find, _add_recipes, _add_evaluate, _add_report, _add_compare, _add_export,
+                _add_explain, _add_app):
+        add(commands)
     return top
 
-# %% ../nbs/14_cli.ipynb #b58fb7bc
+# %% ../nbs/14_cli.ipynb #5fef29f0
 def main(
     argv: list | None = None,  # words after `cifar-cam`; None: those of the process
 ) -> int:                      # 0 done, 2 wrong option or input, 130 stopped by the user
@@ -334,5 +401,6 @@ def main(
         print(f"cifar-cam: {plain(' '.join(str(problem).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("cifar-cam: stopped at once; run the same command again to go on from the last checkpoint", file=sys.stderr)
+        print("cifar-cam: stopped at once; run the same command again to go on from the last checkpoint",
+              file=sys.stderr)
         return 130

@@ -28,22 +28,9 @@ from .evaluate import Rows, wilson
 from .recipe_cards import Recipe
 from .report import Record, css, duration, escape, overall_result, percent, read_record
 
-# %% ../nbs/12a_compare.ipynb #96056bf4
-def find_runs(
-    runs,     # run folders, `Run`s, patterns, folders that hold runs; one or a list
-) -> list:    # paths, each once, in the order given
-    "The run folders meant; raises FileNotFoundError for what holds no run, ValueError when nothing was named."
-    single = isinstance(runs, (str, Path)) or hasattr(runs, "folder")
-    found = {}
-    for one in [runs] if single else runs:
-        for folder in _expanded(getattr(one, "folder", one)):
-            found.setdefault(folder.resolve(), folder)
-    if not found:
-        raise ValueError("there is nothing to compare; give the folders of one or more runs, e.g. compare(['runs/a', 'runs/b'])")
-    return list(found.values())
-
-# %% ../nbs/12a_compare.ipynb #6f6cd557
+# %% ../nbs/12a_compare.ipynb #7f1d30aa
 def _is_run(folder):
+    "Whether a folder is a run's."
     return (folder/"run.json").is_file()
 
 # %% ../nbs/12a_compare.ipynb #a739e26e
@@ -58,12 +45,27 @@ def _expanded(name):
     inside = sorted(path.parent for path in folder.glob("*/run.json")) if not _is_run(folder) else []
     return inside or [folder]
 
-# %% ../nbs/12a_compare.ipynb #915aa4e1
+# %% ../nbs/12a_compare.ipynb #61be38ea
+def find_runs(
+    runs,  # run folders, `Run`s, patterns, folders that hold runs; one or a list
+) -> list:  # paths (`Path`), each once, in the order given
+    "The run folders meant; raises FileNotFoundError for what holds no run, ValueError when nothing was named."
+    single = isinstance(runs, (str, Path)) or hasattr(runs, "folder")
+    found = {}
+    for one in [runs] if single else runs:
+        for folder in _expanded(getattr(one, "folder", one)):
+            found.setdefault(folder.resolve(), folder)
+    if not found:
+        raise ValueError("there is nothing to compare; give the folders of one or more runs, "
+                         "e.g. compare(['runs/a', 'runs/b'])")
+    return list(found.values())
+
+# %% ../nbs/12a_compare.ipynb #b1d98e9a
 @dataclass(frozen=True)
 class ComparedRun:
     "A run in a comparison."
     name: str                         # the folder, told apart from the others
-    record: Record = field(repr=False)
+    record: Record = field(repr=False)  # all its folder holds, see `read_record`
     group: str = ""                   # the runs of one recipe on the same data share it
 
     @property
@@ -90,33 +92,37 @@ def _names(folders):
         length += 1
     return ["/".join(path[-length:]) for path in parts]
 
-# %% ../nbs/12a_compare.ipynb #ae76f10b
+# %% ../nbs/12a_compare.ipynb #32449bfa
 def _kinds(runs):
     "For each run a text that is equal for runs of one recipe on the same data."
     decisive = [{k: v for k, v in one.settings.items() if k not in _words_only} for one in runs]
     data = [[one.record.data.get(k) for k in ("fingerprint", "test_fingerprint")] for one in runs]
-    return [json.dumps([settings, prints], sort_keys=True, default=str) for settings, prints in zip(decisive, data)]
+    as_text = lambda *parts: json.dumps(parts, sort_keys=True, default=str)
+    return [as_text(settings, prints) for settings, prints in zip(decisive, data)]
 
-# %% ../nbs/12a_compare.ipynb #40d44727
+# %% ../nbs/12a_compare.ipynb #73d80cbe
+def _recipe_name(one):
+    "The recipe's name, and its mode where that is not the usual one."
+    mode = one.settings.get("mode", "fixed")
+    return str(one.settings.get("name", "no recipe")) + ("" if mode == "fixed" else f" {mode}")
+
+# %% ../nbs/12a_compare.ipynb #ad22fbff
 def _grouped(runs):
     "The same runs, each with the name of its group: the recipe's, and the first run's where that is not enough."
     kinds, first = _kinds(runs), {}
     for one, kind in zip(runs, kinds):
         first.setdefault(kind, one)
     called = [_recipe_name(one) for one in first.values()]
-    names = {kind: name if called.count(name) == 1 else f"{name} ({one.name})" for (kind, one), name in zip(first.items(), called)}
+    names = {kind: name if called.count(name) == 1 else f"{name} ({one.name})"
+             for (kind, one), name in zip(first.items(), called)}
     return tuple(ComparedRun(one.name, one.record, names[kind]) for one, kind in zip(runs, kinds))
 
-# %% ../nbs/12a_compare.ipynb #f74b9d24
-def _recipe_name(one):
-    mode = one.settings.get("mode", "fixed")
-    return str(one.settings.get("name", "no recipe")) + ("" if mode == "fixed" else f" {mode}")
-
-# %% ../nbs/12a_compare.ipynb #fe6f814d
+# %% ../nbs/12a_compare.ipynb #a16ea32e
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    "Runs side by side; shows itself, see `table`, `differences`, `seeds`, `pairs`, `paired(a, b)`, `plot`, `save(folder)`."
-    runs: tuple  # of `ComparedRun`
+    """Runs side by side; shows itself in a notebook.
+    See `table`, `differences`, `seeds`, `pairs`, `paired(a, b)`, `plot`, `save(folder)`."""
+    runs: tuple  # of `ComparedRun`, in the order given
 
     def __repr__(self):
         return repr(self.overview())
@@ -124,37 +130,42 @@ class Comparison:
     def __len__(self):
         return len(self.runs)
 
-# %% ../nbs/12a_compare.ipynb #0fafb2eb
+# %% ../nbs/12a_compare.ipynb #392f4646
 def compare(
-    runs,          # run folders, `Run`s, patterns, folders that hold runs; one or a list
+    runs,  # run folders, `Run`s, patterns, folders that hold runs; one or a list
 ) -> Comparison:
     "Read runs to compare them; raises FileNotFoundError or ValueError naming the folder that is missing or damaged."
     folders = find_runs(runs)
     read = [ComparedRun(name, read_record(folder)) for name, folder in zip(_names(folders), folders)]
     return Comparison(_grouped(read))
 
-# %% ../nbs/12a_compare.ipynb #46c7abf2
+# %% ../nbs/12a_compare.ipynb #c0f508f8
 class Table(Rows):
     "Rows (dictionaries with the same keys) that show themselves in words; `to_csv()` has the plain values."
     def __init__(
         self,
-        rows,          # dictionaries with the same keys
-        caption="",    # said above
-        words=None,    # column -> function from a value to text
-        headers=None,  # column -> title
+        rows,                        # dictionaries with the same keys
+        caption: str = "",           # said above
+        words: dict | None = None,   # column -> function from a value to text
+        headers: dict | None = None,  # column -> title
     ):
         super().__init__(rows)
         self.caption, self.words, self.headers = caption, words or {}, headers or {}
 
-    def cell(self, column, value) -> str:
+    def cell(
+        self,
+        column: str,  # the key of its column
+        value,        # what stands there; None and NaN give a dash
+    ) -> str:
         "A value in words."
         missing = value is None or isinstance(value, float) and math.isnan(value)
         return "–" if missing else self.words.get(column, str)(value)
 
     def texts(self) -> list:
-        "Header and rows as texts."
+        "Header and rows as lists of texts, the header first."
         columns = list(self[0]) if self else []
-        return [[self.headers.get(c, c.replace("_", " ")) for c in columns]] + [[self.cell(c, row[c]) for c in columns] for row in self]
+        header = [self.headers.get(c, c.replace("_", " ")) for c in columns]
+        return [header] + [[self.cell(c, row[c]) for c in columns] for row in self]
 
 # %% ../nbs/12a_compare.ipynb #b241d695
 @patch
@@ -179,20 +190,22 @@ def to_csv(self: Table) -> str:
     writer.writerows({k: "" if v is None or v != v else v for k, v in row.items()} for row in self)
     return out.getvalue()
 
-# %% ../nbs/12a_compare.ipynb #53c7b549
+# %% ../nbs/12a_compare.ipynb #e773225e
 def _best_epoch(history):
     "The epoch of the best held-out accuracy, and on what."
-    part = next((p for p in ("valid", "test") if history.measured(f"{p}_accuracy")), None)
-    return f"{history.best(f'{part}_accuracy')['epoch']:.0f} ({'validation' if part == 'valid' else 'test, only watched'})" if part else None
+    for part, words in (("valid", "validation"), ("test", "test, only watched")):
+        if history.measured(f"{part}_accuracy"):
+            return f"{history.best(f'{part}_accuracy')['epoch']:.0f} ({words})"
 
-# %% ../nbs/12a_compare.ipynb #00b541e6
+# %% ../nbs/12a_compare.ipynb #3018e335
 def _machine(record):
+    "The machine in words."
     machine = record.run.get("machine") or {}
-    words = (machine.get("name") or machine.get("device"), f"{machine['threads']} threads" if "threads" in machine else "",
-             machine.get("precision"))
+    threads = f"{machine['threads']} threads" if "threads" in machine else ""
+    words = (machine.get("name") or machine.get("device"), threads, machine.get("precision"))
     return ", ".join(str(word) for word in words if word)
 
-# %% ../nbs/12a_compare.ipynb #e43bceca
+# %% ../nbs/12a_compare.ipynb #bbe7eadb
 def _result_row(one):
     "A run's row in the table."
     record, metrics, settings = one.record, one.record.metrics, one.settings
@@ -201,15 +214,17 @@ def _result_row(one):
     gap = trained - result["accuracy"] if result and trained is not None else None
     seconds = metrics.get("seconds", sum(history.column("seconds")) if history else None)
     return dict(run=one.name, recipe=settings.get("name"), mode=settings.get("mode"), seed=record.run.get("seed"),
-                state="finished" if one.finished else "unfinished", epochs=metrics.get("epochs", len(history)), planned_epochs=settings.get("epochs"),
-                test_accuracy=result.get("accuracy"), low=result.get("low"), high=result.get("high"),
-                with_views=metrics.get("test_accuracy_tta"), train_accuracy=trained, gap=gap, best_epoch=_best_epoch(history),
-                seconds=seconds, machine=_machine(record), data=record.data.get("name"))
+                state="finished" if one.finished else "unfinished", epochs=metrics.get("epochs", len(history)),
+                planned_epochs=settings.get("epochs"), test_accuracy=result.get("accuracy"), low=result.get("low"),
+                high=result.get("high"), with_views=metrics.get("test_accuracy_tta"), train_accuracy=trained, gap=gap,
+                best_epoch=_best_epoch(history), seconds=seconds, machine=_machine(record),
+                data=record.data.get("name"))
 
-# %% ../nbs/12a_compare.ipynb #df0ec124
+# %% ../nbs/12a_compare.ipynb #f7b150d3
 _result_words = dict(test_accuracy=percent, low=percent, high=percent, with_views=percent, train_accuracy=percent,
                      gap=lambda share: f"{100 * share:+.2f}", seconds=duration)
-_result_headers = dict(low="95 % from", high="to", planned_epochs="of", train_accuracy="training", gap="gap, points", seconds="time")
+_result_headers = dict(low="95 % from", high="to", planned_epochs="of", train_accuracy="training", gap="gap, points",
+                       seconds="time")
 
 
 @patch
@@ -217,43 +232,49 @@ def table(self: Comparison) -> Table:
     "A row a run, every number on its own: result, its interval, gap, best epoch, time, machine."
     return Table(map(_result_row, self.runs), f"{len(self)} runs", _result_words, _result_headers)
 
-# %% ../nbs/12a_compare.ipynb #1d907497
+# %% ../nbs/12a_compare.ipynb #09486e70
+_told = ("run", "recipe", "mode", "seed", "epochs", "test_accuracy", "interval", "with_views", "gap", "best_epoch",
+         "seconds", "machine")
+
+
 @patch
 def overview(self: Comparison) -> Table:
-    "The table for people."
+    "The table for people: epochs with their plan, the interval in one column."
     rows = []
     for row in self.table():
-        both = f"{percent(row['low'])} to {percent(row['high'])}" if row["low"] is not None else None
-        rows.append(dict(run=row["run"], recipe=row["recipe"], mode=row["mode"], seed=row["seed"],
-                         epochs=f"{row['epochs']} of {row['planned_epochs']}" + ("" if row["state"] == "finished" else ", unfinished"),
-                         test_accuracy=row["test_accuracy"], interval=both, with_views=row["with_views"], gap=row["gap"],
-                         best_epoch=row["best_epoch"], seconds=row["seconds"], machine=row["machine"]))
+        interval = f"{percent(row['low'])} to {percent(row['high'])}" if row["low"] is not None else None
+        epochs = f"{row['epochs']} of {row['planned_epochs']}" + ("" if row["state"] == "finished" else ", unfinished")
+        told = row | dict(epochs=epochs, interval=interval)
+        rows.append({key: told[key] for key in _told})
     return Table(rows, f"{len(self)} runs", _result_words, _result_headers | dict(interval="95 % interval"))
 
 # %% ../nbs/12a_compare.ipynb #0533903c
 _parts = {"train": "training", "valid": "validation", "test": "test, only watched"}
 
-# %% ../nbs/12a_compare.ipynb #0ab25474
+# %% ../nbs/12a_compare.ipynb #dc196fac
 def best_result(
     history: History,  # of a run, see `load_run`
 ) -> Table:
-    "Best and last accuracy of each part, and the gap from training to each held-out part at the latter's best epoch and at the end."
-    parts = {name: history.column(f"{part}_accuracy") for part, name in _parts.items() if history.measured(f"{part}_accuracy")}
-    at = {name: max((k for k, v in enumerate(values) if v == v), key=lambda k: values[k]) for name, values in parts.items()}
+    """Best and last accuracy of training, validation and test, and the gap from training to each held-out part, at the
+    latter's best epoch and at the end. Parts that were not measured are left out."""
+    measured = {part: name for part, name in _parts.items() if history.measured(f"{part}_accuracy")}
+    parts = {name: history.column(f"{part}_accuracy") for part, name in measured.items()}
+    at = {name: np.nanargmax(values) for name, values in parts.items()}
     row = lambda part, k, values: dict(part=part, best=values[k], epoch=int(history[k]["epoch"]), last=values[-1])
     rows = [row(name, at[name], values) for name, values in parts.items()]
     for name, values in list(parts.items())[1:]:
         rows.append(row(f"gap to {name.split(',')[0]}", at[name], [t - v for t, v in zip(parts["training"], values)]))
     return Table(rows, f"{len(history)} epochs; gaps in percentage points", dict(best=percent, last=percent))
 
-# %% ../nbs/12a_compare.ipynb #590242ad
+# %% ../nbs/12a_compare.ipynb #4b290923
 def spelled_out(
     value,             # a recipe's settings, or a part of them
-    name: str = "",    # what stands before
+    name: str = "",    # the full name of that part; empty for all settings
 ) -> dict:
     "Every innermost setting under its full name."
     if isinstance(value, dict):
-        return {full: leaf for key, part in value.items() if key != "op" for full, leaf in spelled_out(part, f"{name}.{key}".lstrip(".")).items()}
+        inside = [spelled_out(part, f"{name}.{key}".lstrip(".")) for key, part in value.items() if key != "op"]
+        return {full: leaf for part in inside for full, leaf in part.items()}
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
         names = [str(part.get("op", number)) for number, part in enumerate(value, 1)]
         names = [n if names.count(n) == 1 else f"{n}#{names[:k + 1].count(n)}" for k, n in enumerate(names)]
@@ -261,40 +282,57 @@ def spelled_out(
         return {f"{name} in order": ", ".join(names)} | {k: v for part in inside for k, v in part.items()}
     return {name: value}
 
-# %% ../nbs/12a_compare.ipynb #9f78217d
+# %% ../nbs/12a_compare.ipynb #0b1d17d8
 def _setting(value):
     "A setting in words."
-    return "" if value == "" else f"{value:.6g}" if isinstance(value, float) else ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
-# %% ../nbs/12a_compare.ipynb #7b546142
+# %% ../nbs/12a_compare.ipynb #4f7852d2
+def _data_settings(one):
+    "What data a run used, as settings; fingerprints by their beginning."
+    data, named = one.record.data, ("name", "train", "test", "fingerprint", "test_fingerprint")
+    return {f"data.{k}": str(data[k])[:12] for k in named if k in data}
+
+# %% ../nbs/12a_compare.ipynb #46c69779
 @patch
 def differences(self: Comparison) -> Table:
-    "The settings that are not the same in all runs, a column for each group of equal ones; and what data they used, where it differs."
+    """The settings that are not the same in all runs, a column for each group of equal ones;
+    and what data they used, where it differs."""
     first = {one.group: one for one in reversed(self.runs)}
     groups = list(dict.fromkeys(one.group for one in self.runs))
-    settings = {g: spelled_out({k: v for k, v in first[g].settings.items() if k not in _words_only[1:]}) | _data_settings(first[g]) for g in groups}
+    told = lambda one: {k: v for k, v in one.settings.items() if k not in _words_only[1:]}
+    settings = {g: spelled_out(told(first[g])) | _data_settings(first[g]) for g in groups}
     names = dict.fromkeys(name for one in settings.values() for name in one)
     shared = lambda name: len({json.dumps(settings[g].get(name), default=str) for g in groups}) == 1
     rows = [{"setting": name} | {g: settings[g].get(name) for g in groups} for name in names if not shared(name)]
-    return Table(rows, "Settings that differ" if rows else "All recipes are the same", {g: _setting for g in groups})
+    caption = "Settings that differ" if rows else "All recipes are the same"
+    return Table(rows, caption, {g: _setting for g in groups})
 
-# %% ../nbs/12a_compare.ipynb #c2f3def0
-def _data_settings(one):
-    data = one.record.data
-    return {f"data.{k}": str(data[k])[:12] for k in ("name", "train", "test", "fingerprint", "test_fingerprint") if k in data}
+# %% ../nbs/12a_compare.ipynb #bfb8ec0a
+def _correlation(both, only_first, only_second, neither):
+    "The corrected phi of the four counts; 0 when one side is empty."
+    n = both + only_first + only_second + neither
+    sides = math.prod((both + only_first, only_second + neither, both + only_second, only_first + neither))
+    product = both * neither - only_first * only_second
+    product = max(product - n / 2, 0.0) if product > 0 else product
+    return product / math.sqrt(sides) if sides else 0.0
 
-# %% ../nbs/12a_compare.ipynb #31d802d0
+# %% ../nbs/12a_compare.ipynb #b2964d4b
 def paired_interval(
     both: int,          # pictures that both got right
     only_first: int,    # that only the first got right
     only_second: int,   # that only the second got right
     neither: int,       # that both got wrong
     confidence: float = 0.95,  # how often such intervals hold the true value
-) -> tuple:             # (low, high): second minus first accuracy, -1..1
-    "Newcombe's interval (1998, method 10) for the difference of two accuracies on the same pictures; ValueError for impossible counts."
+) -> tuple:             # (low, high): second minus first accuracy, −1..1
+    """Newcombe's interval (1998, method 10) for the difference of two accuracies on the same pictures.
+    Raises ValueError for counts below 0, or all 0."""
     n = both + only_first + only_second + neither
     if min(both, only_first, only_second, neither) < 0 or n == 0:
-        raise ValueError(f"counts of pictures must be 0 or more and not all 0, got {both}, {only_first}, {only_second} and {neither}")
+        raise ValueError("counts of pictures must be 0 or more and not all 0, "
+                         f"got {both}, {only_first}, {only_second} and {neither}")
     first, second = both + only_first, both + only_second
     (low1, high1), (low2, high2) = wilson(first, n, confidence), wilson(second, n, confidence)
     agree = _correlation(both, only_first, only_second, neither)
@@ -303,48 +341,41 @@ def paired_interval(
     return (max(-1.0, difference - reach(second / n - low2, high1 - first / n)),
             min(1.0, difference + reach(high2 - second / n, first / n - low1)))
 
-# %% ../nbs/12a_compare.ipynb #a528e838
-def _correlation(both, only_first, only_second, neither):
-    "The corrected phi of the four counts; 0 when one side is empty."
-    n = both + only_first + only_second + neither
-    sides = math.prod((both + only_first, only_second + neither, both + only_second, only_first + neither))
-    product = both * neither - only_first * only_second
-    return 0.0 if sides == 0 else (max(product - n / 2, 0.0) if product > 0 else product) / math.sqrt(sides)
-
-# %% ../nbs/12a_compare.ipynb #0e2dc4e6
+# %% ../nbs/12a_compare.ipynb #957cdce1
 def holm(
-    p_values,  # of several tests
-) -> list:     # the same, corrected, in the same order
-    "Holm's correction for many tests."
+    p_values: list,  # of several tests, each 0..1
+) -> list:           # the same, corrected, in the same order
+    "Holm's correction for many tests (1979, Scandinavian Journal of Statistics 6, 65-70)."
     corrected, floor = [1.0] * len(p_values), 0.0
     for rank, k in enumerate(sorted(range(len(p_values)), key=lambda k: p_values[k])):
         floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[k]))
         corrected[k] = floor
     return corrected
 
-# %% ../nbs/12a_compare.ipynb #859574cf
+# %% ../nbs/12a_compare.ipynb #e304c66a
 @dataclass(frozen=True, repr=False)
 class Paired:
     "Two runs on the same test pictures; `difference` is second minus first accuracy, with its 95 % interval."
-    first: str
-    second: str
-    n: int
-    only_first: int
-    only_second: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
+    first: str         # one run's name
+    second: str        # the other's
+    n: int             # test pictures
+    only_first: int    # pictures that only the first got right
+    only_second: int   # pictures that only the second got right
+    difference: float  # second minus first accuracy, −1..1
+    low: float         # lower end of its 95 % interval, see `paired_interval`
+    high: float        # upper end
+    p_value: float     # of McNemar's exact test, not corrected for other pairs
 
     def __repr__(self):
-        return (f"{self.second} minus {self.first}: {100 * self.difference:+.2f} points ({100 * self.low:+.2f} to {100 * self.high:+.2f}) on "
-                f"{self.n:,} pictures; {self.only_first:,} only {self.first} got right, {self.only_second:,} only {self.second}; "
+        points = [f"{100 * value:+.2f}" for value in (self.difference, self.low, self.high)]
+        return (f"{self.second} minus {self.first}: {points[0]} points ({points[1]} to {points[2]}) on {self.n:,} "
+                f"pictures; {self.only_first:,} only {self.first} got right, {self.only_second:,} only {self.second}; "
                 f"p = {self.p_value:.2g} (McNemar, exact)")
 
     def _repr_html_(self):
         return f"<p>{escape(self)}</p>"
 
-# %% ../nbs/12a_compare.ipynb #43413306
+# %% ../nbs/12a_compare.ipynb #cf241b18
 def _why_not(one, other):
     "Why two runs cannot be paired, or None."
     for run in (one, other):
@@ -353,10 +384,19 @@ def _why_not(one, other):
             return f"{run.name} has no predictions ({missing}); finish it, or train it again"
     prints = [run.record.data.get("test_fingerprint") for run in (one, other)]
     if prints[0] != prints[1] or None in prints:
-        return (f"{one.name} and {other.name} were tested on other pictures (fingerprints {str(prints[0])[:8]} and {str(prints[1])[:8]}); "
-                "test both on one set")
+        return (f"{one.name} and {other.name} were tested on other pictures "
+                f"(fingerprints {str(prints[0])[:8]} and {str(prints[1])[:8]}); test both on one set")
 
-# %% ../nbs/12a_compare.ipynb #4262eb5e
+# %% ../nbs/12a_compare.ipynb #d14d0d1e
+def _pair(one, other):
+    "The paired test of two runs that can be paired."
+    first, second = one.record.predictions, other.record.predictions
+    counts, both = evaluate.compare(first, second), int((first.is_correct & second.is_correct).sum())
+    flips = counts.only_first, counts.only_second
+    low, high = paired_interval(both, *flips, counts.n - both - sum(flips))
+    return Paired(one.name, other.name, counts.n, *flips, counts.difference, low, high, counts.p_value)
+
+# %% ../nbs/12a_compare.ipynb #4172cc1b
 @patch
 def _find(self: Comparison, wanted):
     "A run by its name or position."
@@ -365,33 +405,27 @@ def _find(self: Comparison, wanted):
     for one in self.runs:
         if one.name == wanted:
             return one
-    raise ValueError(f"no run {wanted!r} here; choose one of {', '.join(one.name for one in self.runs)}, or 0 to {len(self) - 1}")
+    raise ValueError(f"no run {wanted!r} here; choose one of {', '.join(one.name for one in self.runs)}, "
+                     f"or 0 to {len(self) - 1}")
 
-# %% ../nbs/12a_compare.ipynb #fbd5fae7
-def _pair(one, other):
-    "The paired test of two runs that can be paired."
-    counts = evaluate.compare(one.record.predictions, other.record.predictions)
-    both = int((one.record.predictions.is_correct & other.record.predictions.is_correct).sum())
-    low, high = paired_interval(both, counts.only_first, counts.only_second, counts.n - both - counts.only_first - counts.only_second)
-    return Paired(one.name, other.name, counts.n, counts.only_first, counts.only_second, counts.difference, low, high, counts.p_value)
-
-# %% ../nbs/12a_compare.ipynb #a7ad6327
+# %% ../nbs/12a_compare.ipynb #67bfed5c
 @patch
 def paired(
     self: Comparison,
-    first,    # a run's name, or its position
-    second,   # another's
+    first: str | int,   # a run's name, or its position
+    second: str | int,  # another's
 ) -> Paired:
-    "The paired test of two runs, not corrected for others; raises ValueError with the reason when they cannot be paired."
+    "The paired test of two runs, not corrected for others; raises ValueError with the reason if they cannot be paired."
     one, other = self._find(first), self._find(second)
     if reason := _why_not(one, other):
         raise ValueError(f"cannot pair: {reason}")
     return _pair(one, other)
 
-# %% ../nbs/12a_compare.ipynb #7558b974
-_pair_words = dict(difference=lambda d: f"{100 * d:+.2f}", low=lambda d: f"{100 * d:+.2f}", high=lambda d: f"{100 * d:+.2f}",
-                   p_value="{:.2g}".format, p_holm="{:.2g}".format)
-_pair_headers = dict(difference="second − first, points", low="95 % from", high="to", p_value="p (McNemar, exact)", p_holm="p (Holm)")
+# %% ../nbs/12a_compare.ipynb #7aad207c
+_points = lambda share: f"{100 * share:+.2f}"
+_pair_words = dict(difference=_points, low=_points, high=_points, p_value="{:.2g}".format, p_holm="{:.2g}".format)
+_pair_headers = dict(difference="second − first, points", low="95 % from", high="to", p_value="p (McNemar, exact)",
+                     p_holm="p (Holm)")
 
 # %% ../nbs/12a_compare.ipynb #8709c3c1
 @patch
@@ -408,7 +442,7 @@ def pairs(self: Comparison) -> Table:
         rows.append((empty if reason else {**vars(pair), "p_holm": p}) | dict(not_paired=reason))
     return Table(rows, f"{len(tested)} pairs tested", _pair_words, _pair_headers)
 
-# %% ../nbs/12a_compare.ipynb #fa44a95c
+# %% ../nbs/12a_compare.ipynb #f3af6f72
 @patch
 def seeds(self: Comparison) -> Table:
     "For each group of runs with a result: how many, mean test accuracy with its standard error, lowest and highest."
@@ -417,17 +451,21 @@ def seeds(self: Comparison) -> Table:
         runs = [one for one in self.runs if one.group == group and overall_result(one.record)]
         values = [overall_result(one.record)["accuracy"] for one in runs]
         error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-        rows.append(dict(recipe=group, runs=len(runs), seeds=", ".join(str(one.record.run.get("seed")) for one in runs), mean=mean(values),
-                         standard_error=error, lowest=min(values), highest=max(values)))
-    return Table(rows, "Test accuracy over seeds", dict(mean=percent, standard_error=lambda e: f"± {100 * e:.2f}", lowest=percent, highest=percent))
+        numbers = ", ".join(str(one.record.run.get("seed")) for one in runs)
+        rows.append(dict(recipe=group, runs=len(runs), seeds=numbers, mean=mean(values), standard_error=error,
+                         lowest=min(values), highest=max(values)))
+    words = dict(mean=percent, standard_error=lambda e: f"± {100 * e:.2f}", lowest=percent, highest=percent)
+    return Table(rows, "Test accuracy over seeds", words)
 
-# %% ../nbs/12a_compare.ipynb #20dd4b72
+# %% ../nbs/12a_compare.ipynb #d68c571a
 def _labels(names, most=34):
-    "Names for a figure, still told apart: without control characters and formulas; what all share at either end gives way to dots."
+    """Names for a figure, still told apart: without control characters and formulas;
+    what all share at either end gives way to dots."""
     names = [plain(name) for name in names]
     if max(map(len, names), default=0) > most and len(names) > 1:
         start, end = (len(os.path.commonprefix(texts)) for texts in (names, [name[::-1] for name in names]))
-        names = ["…" * (start > 2) + name[start * (start > 2):len(name) - end * (end > 2)] + "…" * (end > 2) for name in names]
+        start, end = start * (start > 2), end * (end > 2)
+        names = ["…" * bool(start) + name[start:len(name) - end] + "…" * bool(end) for name in names]
     names = [name if len(name) <= most else f"{name[:most // 2 - 1]}…{name[-(most // 2):]}" for name in names]
     names = [name if names.count(name) == 1 else f"{number}: {name}" for number, name in enumerate(names, 1)]
     return [(" " + name if name.startswith("_") else name).replace("$", r"\$") for name in names]
@@ -438,51 +476,76 @@ def _style(number):
     import matplotlib
     return dict(color=matplotlib.colormaps["tab10"](number % 10), linestyle=("-", "--", ":", "-.")[number // 10 % 4])
 
-# %% ../nbs/12a_compare.ipynb #5eff1431
+# %% ../nbs/12a_compare.ipynb #a8249cb5
 def _held_out(history, what):
     "Validation, or else watched test values, or None."
-    return next((history.column(f"{part}_{what}") for part in ("valid", "test") if history.measured(f"{part}_{what}")), None)
+    columns = (f"{part}_{what}" for part in ("valid", "test"))
+    return next((history.column(column) for column in columns if history.measured(column)), None)
 
 # %% ../nbs/12a_compare.ipynb #b0a5d7fb
 _panels = {"training loss": lambda h: h.column("train_loss"), "held-out loss": lambda h: _held_out(h, "loss"),
            "learning rate": lambda h: h.column("lr"), "training accuracy": lambda h: h.column("train_accuracy"),
            "held-out accuracy": lambda h: _held_out(h, "accuracy")}
 
-# %% ../nbs/12a_compare.ipynb #9aa9577a
+# %% ../nbs/12a_compare.ipynb #e0bae343
+def _frame(ax, title, xlabel):
+    "What all panels share."
+    ax.set_title(title, fontsize=10)
+    ax.set_xlabel(xlabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25, linewidth=0.6)
+
+# %% ../nbs/12a_compare.ipynb #ab383faf
 def _draw_panel(ax, title, column, runs, styles):
-    "The curves of all runs for one column; returns whether there was any."
-    any_line = False
+    "The curves of all runs for one column; says so when there is none."
     for one in runs:
         history = one.record.history
         values = column(history) if history else None
         if values is not None and not all(map(math.isnan, values)):
-            mark = dict(marker="x", markevery=[-1]) if not one.finished else dict(marker="o", markersize=3) if len(values) < 3 else {}
-            ax.plot(history.column("epoch"), values, linewidth=1.5 if len(runs) < 8 else 1.1, alpha=0.9, **mark, **styles[one.group])
-            any_line = True
-    ax.set_title(title, fontsize=10)
-    ax.set_xlabel("epoch")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25, linewidth=0.6)
+            few = dict(marker="o", markersize=3) if len(values) < 3 else {}
+            mark = few if one.finished else dict(marker="x", markevery=[-1])
+            width = 1.5 if len(runs) < 8 else 1.1
+            ax.plot(history.column("epoch"), values, linewidth=width, alpha=0.9, **mark, **styles[one.group])
+    _frame(ax, title, "epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if not any_line:
+    if not ax.lines:
         ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color="0.4", fontsize=8.5)
 
-# %% ../nbs/12a_compare.ipynb #d6cb3200
+# %% ../nbs/12a_compare.ipynb #4e9328af
 def _draw_results(ax, runs, styles):
     "The test accuracy of every run as a point with its interval."
     for row, one in enumerate(runs):
         result, color = overall_result(one.record), styles[one.group]["color"]
         if not result:
-            ax.text(0.02, row, "unfinished", transform=ax.get_yaxis_transform(), va="center", fontsize=7.5, color="0.4")
+            said = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=7.5, color="0.4")
+            ax.text(0.02, row, "unfinished", **said)
         else:
             ax.plot(100 * result["accuracy"], row, "o", color=color, markersize=5)
             if result["n"]:
                 ax.plot([100 * result["low"], 100 * result["high"]], [row, row], color=color, linewidth=1.6)
     ax.set_yticks(range(len(runs)), _labels([one.name for one in runs], 26), fontsize=8 if len(runs) < 10 else 7)
-    ax.set(ylim=(len(runs) - 0.4, -0.6), xlabel="test accuracy, %, with 95 % interval")
-    ax.set_title("result", fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25, linewidth=0.6)
+    ax.set(ylim=(len(runs) - 0.4, -0.6))
+    _frame(ax, "result", "test accuracy, %, with 95 % interval")
+
+# %% ../nbs/12a_compare.ipynb #b4c4c4ea
+def _log_if_far(ax):
+    "A logarithmic axis where the curves' peaks lie more than a factor of thirty apart."
+    peaks = [max(line.get_ydata(), default=0) for line in ax.lines]
+    if peaks and min(peaks) > 0 and max(peaks) > 30 * min(peaks):
+        ax.set_yscale("log")
+
+# %% ../nbs/12a_compare.ipynb #b951f920
+def _legend(figure, runs, styles):
+    "The groups below the figure, in at most four columns."
+    from matplotlib.lines import Line2D
+    counts = {group: sum(one.group == group for one in runs) for group in styles}
+    lines = [Line2D([], [], linewidth=2, **style) for style in styles.values()]
+    labels = [name + (f" ({count} runs)" if count > 1 else "") for name, count in zip(_labels(counts), counts.values())]
+    if not all(one.finished for one in runs):
+        lines.append(Line2D([], [], color="0.3", marker="x", linestyle="none"))
+        labels.append("unfinished")
+    columns = min(len(lines), 4)
+    figure.legend(lines, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
 
 # %% ../nbs/12a_compare.ipynb #b93f5b59
 @patch
@@ -500,31 +563,20 @@ def plot(self: Comparison):
     _legend(figure, self.runs, styles)
     return figure
 
-# %% ../nbs/12a_compare.ipynb #44d6dc93
-def _legend(figure, runs, styles):
-    "The groups below the figure, in at most four columns."
-    from matplotlib.lines import Line2D
-    counts = {group: sum(one.group == group for one in runs) for group in styles}
-    lines = [Line2D([], [], linewidth=2, **style) for style in styles.values()]
-    labels = [name + (f" ({count} runs)" if count > 1 else "") for name, count in zip(_labels(counts), counts.values())]
-    if not all(one.finished for one in runs):
-        lines, labels = [*lines, Line2D([], [], color="0.3", marker="x", linestyle="none")], [*labels, "unfinished"]
-    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(lines), 4), frameon=False, fontsize=8.5)
+# %% ../nbs/12a_compare.ipynb #e221a2c7
+def _pair_colour(difference, p):
+    "White, blue or red, as red, green and blue in 0..1."
+    return (1.0, 1.0, 1.0) if p >= 0.05 else (0.62, 0.78, 0.95) if difference > 0 else (0.97, 0.7, 0.66)
 
-# %% ../nbs/12a_compare.ipynb #b4c4c4ea
-def _log_if_far(ax):
-    "A logarithmic axis where the curves' peaks lie more than a factor of thirty apart."
-    peaks = [max(line.get_ydata(), default=0) for line in ax.lines]
-    if peaks and min(peaks) > 0 and max(peaks) > 30 * min(peaks):
-        ax.set_yscale("log")
-
-# %% ../nbs/12a_compare.ipynb #11ac328e
+# %% ../nbs/12a_compare.ipynb #3c8d843e
 @patch
 def plot_pairs(self: Comparison):
-    "Row minus column accuracy of all pairs that can be tested, coloured where p < 0.05 after Holm's correction; returns the Figure, or None."
+    """Row minus column accuracy of all pairs that can be tested, coloured where p < 0.05 after Holm's correction;
+    returns the Figure, or None where there is no pair."""
     from matplotlib.figure import Figure
     names = [one.name for one in self.runs if one.record.predictions is not None]
-    cells = {(row["second"], row["first"]): (row["difference"], row["p_holm"]) for row in self.pairs() if row["difference"] is not None}
+    tested = [row for row in self.pairs() if row["difference"] is not None]
+    cells = {(row["second"], row["first"]): (row["difference"], row["p_holm"]) for row in tested}
     cells |= {(second, first): (-d, p) for (first, second), (d, p) in cells.items()}
     if not cells:
         return None
@@ -532,16 +584,45 @@ def plot_pairs(self: Comparison):
     figure = Figure(figsize=(side, side), layout="constrained")
     ax = figure.subplots()
     ax.imshow([[_pair_colour(*cells.get((r, c), (0.0, 1.0))) for c in names] for r in names])
+    style = dict(ha="center", va="center", fontsize=7.5)
     for (r, c), (d, p) in cells.items():
-        ax.text(names.index(c), names.index(r), f"{100 * d + 0.0:+.2f}", ha="center", va="center", fontsize=7.5, color="black" if p < 0.05 else "0.5")
+        ax.text(names.index(c), names.index(r), _points(d + 0.0), color="black" if p < 0.05 else "0.5", **style)
     ax.set_xticks(range(len(names)), _labels(names, 24), rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     ax.set_yticks(range(len(names)), _labels(names, 24), fontsize=8)
     ax.set_title("row minus column, points", fontsize=9)
     return figure
 
-# %% ../nbs/12a_compare.ipynb #e40a5a21
-def _pair_colour(difference, p):
-    return (1.0, 1.0, 1.0) if p >= 0.05 else (0.62, 0.78, 0.95) if difference > 0 else (0.97, 0.7, 0.66)
+# %% ../nbs/12a_compare.ipynb #75695c79
+_mark = '<mark style="background: #fde68a; color: #000">'
+
+# %% ../nbs/12a_compare.ipynb #defb2e9f
+def _differences_html(table):
+    "The differing settings, marked where they are not those of the first column; on its side if there are many groups."
+    header, *rows = table.texts()
+    if not rows:
+        return f"<p>{escape(table.caption)}.</p>"
+    marked = lambda v, first: escape(v) if v == first else f"{_mark}{escape(v)}</mark>"
+    lines = [[escape(title) for title in header]]
+    lines += [[escape(name), *(marked(value, values[0]) for value in values)] for name, *values in rows]
+    lines = lines if len(header) <= 7 else list(map(list, zip(*lines)))
+    return draw.html_table(lines[1:], lines[0], escape=False)
+
+# %% ../nbs/12a_compare.ipynb #7e15d133
+def _pairs_html(comparison):
+    "The table of pairs, or for many of them the picture, and what could not be paired."
+    table = comparison.pairs()
+    rows = [{k: v for k, v in row.items() if k != "not_paired"} for row in table if not row["not_paired"]]
+    tested = Table(rows, "", table.words, table.headers)
+    reasons = list(dict.fromkeys(row["not_paired"] for row in table if row["not_paired"]))
+    shown = ""
+    if len(tested) > 15:
+        picture = draw.png_uri(comparison.plot_pairs())
+        shown = f'<p><img style="max-width:100%" alt="Differences of all pairs" src="{picture}"></p>'
+    elif tested:
+        shown = tested._repr_html_()
+    tests = "McNemar's exact test, Newcombe's interval, Holm's correction"
+    note = f"<p>{len(tested)} pairs, {tests}.</p>" if tested else ""
+    return shown + note + "".join(f"<p>Not paired: {escape(reason)}.</p>" for reason in reasons[:10])
 
 # %% ../nbs/12a_compare.ipynb #cc8f4f59
 @patch
@@ -556,60 +637,42 @@ def _parts_of_page(self: Comparison):
         parts.append(("Pairs, on the same test pictures", _pairs_html(self)))
     return parts
 
-# %% ../nbs/12a_compare.ipynb #75695c79
-_mark = '<mark style="background: #fde68a; color: #000">'
-
-# %% ../nbs/12a_compare.ipynb #e18d97fb
-def _differences_html(table):
-    "The differing settings, marked where they are not those of the first column; on its side when there are many groups."
-    header, *rows = table.texts()
-    if not rows:
-        return f"<p>{escape(table.caption)}.</p>"
-    marked = [[escape(name), escape(first), *(escape(v) if v == first else f"{_mark}{escape(v)}</mark>" for v in rest)] for name, first, *rest in rows]
-    lines = [[escape(title) for title in header], *marked]
-    lines = lines if len(header) <= 7 else list(map(list, zip(*lines)))
-    return draw.html_table(lines[1:], lines[0], escape=False)
-
-# %% ../nbs/12a_compare.ipynb #5c843577
-def _pairs_html(comparison):
-    "The table of pairs, or for many of them the picture, and what could not be paired."
-    table = comparison.pairs()
-    tested = Table([{k: v for k, v in row.items() if k != "not_paired"} for row in table if not row["not_paired"]], "", table.words, table.headers)
-    reasons = list(dict.fromkeys(row["not_paired"] for row in table if row["not_paired"]))
-    shown = ""
-    if len(tested) > 15:
-        shown = f'<p><img style="max-width:100%" alt="Differences of all pairs" src="{draw.png_uri(comparison.plot_pairs())}"></p>'
-    elif tested:
-        shown = tested._repr_html_()
-    note = f"<p>{len(tested)} pairs, McNemar's exact test, Newcombe's interval, Holm's correction.</p>" if tested else ""
-    return shown + note + "".join(f"<p>Not paired: {escape(reason)}.</p>" for reason in reasons[:10])
-
-# %% ../nbs/12a_compare.ipynb #6bbfcc2f
+# %% ../nbs/12a_compare.ipynb #154432e1
 @patch
 def _repr_html_(self: Comparison):
-    picture = f'<p><img style="max-width:100%" alt="Curves and results of all runs" src="{draw.png_uri(self.plot())}"></p>'
+    alt = "Curves and results of all runs"
+    picture = f'<p><img style="max-width:100%" alt="{alt}" src="{draw.png_uri(self.plot())}"></p>'
     return "".join(f"<h4>{title}</h4>{body}" for title, body in self._parts_of_page()) + picture
 
-# %% ../nbs/12a_compare.ipynb #3c42deeb
+# %% ../nbs/12a_compare.ipynb #7d447ee2
 _wide = ".cam .scroll td { white-space: nowrap } .cam .body { max-width: 1280px }\n"
+_head = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+"""
 
-
+# %% ../nbs/12a_compare.ipynb #bf54d3b8
 @patch
 def page(self: Comparison) -> str:
     "The comparison as a whole HTML document, without scripts, complete in itself."
-    cards = "".join(f'<section><h2>{title}</h2><div class="scroll">{body}</div></section>\n' for title, body in self._parts_of_page())
-    picture = f'<section><figure class="paper"><img alt="Curves and results of all runs" src="{draw.png_uri(self.plot())}"></figure></section>\n'
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<title>{len(self)} runs compared</title>\n<style>{css}{_wide}</style>\n</head>\n<body class="cam">\n<main class="body">\n'
-            f'<header><p class="over">cifar_cam</p><h1>{len(self)} runs compared</h1></header>\n{cards}{picture}</main>\n</body>\n</html>\n')
+    title = f"{len(self)} runs compared"
+    card = lambda name, body: f'<section><h2>{name}</h2><div class="scroll">{body}</div></section>\n'
+    cards = "".join(card(*part) for part in self._parts_of_page())
+    image = f'<img alt="Curves and results of all runs" src="{draw.png_uri(self.plot())}">'
+    picture = f'<section><figure class="paper">{image}</figure></section>\n'
+    top = f'<header><p class="over">cifar_cam</p><h1>{title}</h1></header>\n'
+    return (f'{_head}<title>{title}</title>\n<style>{css}{_wide}</style>\n</head>\n<body class="cam">\n'
+            f'<main class="body">\n{top}{cards}{picture}</main>\n</body>\n</html>\n')
 
-# %% ../nbs/12a_compare.ipynb #ea667fbd
+# %% ../nbs/12a_compare.ipynb #815f912b
 @patch
 def save(
     self: Comparison,
-    folder,   # where to; made if missing
-) -> Path:    # the HTML page
-    "Write compare.html, the tables as CSV and the figures as PNG."
+    folder: Path | str,  # where to; made if missing
+) -> Path:               # the HTML page
+    "Write compare.html, the tables as CSV and the figures as PNG; tables and figures that would be empty are left out."
     folder = Path(folder)
     for name in ("table", "differences", "seeds", "pairs"):
         if rows := getattr(self, name)():

@@ -16,13 +16,14 @@ from torch import nn
 
 from .model import model_makers, norms
 
-# %% ../nbs/03a_course_models.ipynb #fd7beabb
+# %% ../nbs/03a_course_models.ipynb #7f8e8b12
 def separable_conv(
     inputs: int,   # maps in
     outputs: int,  # maps out
 ) -> nn.Sequential:
-    "A 3×3 filter for each map, then a 1×1 convolution that mixes them ([Chollet 2016](https://arxiv.org/abs/1610.02357))."
-    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), nn.Conv2d(inputs, outputs, 1, bias=False))
+    "A 3×3 filter for each map, then a 1×1 convolution to mix them ([Chollet 2016](https://arxiv.org/abs/1610.02357))."
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+    return nn.Sequential(depthwise, nn.Conv2d(inputs, outputs, 1, bias=False))
 
 # %% ../nbs/03a_course_models.ipynb #bb70b759
 def conv_unit(
@@ -46,7 +47,7 @@ def transition(
     "Max-pooling by two, then a 1×1 convolution to fewer maps."
     return nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
 
-# %% ../nbs/03a_course_models.ipynb #a261b498
+# %% ../nbs/03a_course_models.ipynb #6dccf6df
 class Cifar10Net(nn.Module):
     "Plain, dilated, plain and separable convolutions with transitions between them; stages are `layer1` to `layer4`."
     def __init__(
@@ -57,12 +58,16 @@ class Cifar10Net(nn.Module):
         super().__init__()
         unit = lambda inputs, outputs, kind="plain": conv_unit(inputs, outputs, kind, dropout)
         self.layer1, self.transition1 = nn.Sequential(unit(3, 16), unit(16, 32), unit(32, 64)), transition(64, 16)
-        self.layer2, self.transition2 = nn.Sequential(unit(16, 32, "dilated"), unit(32, 64, "dilated")), transition(64, 16)
+        self.layer2 = nn.Sequential(unit(16, 32, "dilated"), unit(32, 64, "dilated"))
+        self.transition2 = transition(64, 16)
         self.layer3, self.transition3 = nn.Sequential(unit(16, 32), unit(32, 64)), transition(64, 16)
         self.layer4 = nn.Sequential(unit(16, 32, "separable"), unit(32, 64, "separable"))
         self.pool, self.linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, num_classes, bias=False)
 
-    def forward(self, x):
+    def forward(
+        self,
+        x: torch.Tensor,  # normalised pictures (N, 3, H, W)
+    ) -> torch.Tensor:    # logits (N, num_classes)
         x = self.transition2(self.layer2(self.transition1(self.layer1(x))))
         x = self.layer4(self.transition3(self.layer3(x)))
         return self.linear(self.pool(x).flatten(1))
@@ -70,7 +75,7 @@ class Cifar10Net(nn.Module):
 # %% ../nbs/03a_course_models.ipynb #574d7571
 model_makers["cifar10_net"] = Cifar10Net
 
-# %% ../nbs/03a_course_models.ipynb #0f79075f
+# %% ../nbs/03a_course_models.ipynb #0edb4bbf
 class ConcatenatingNet(nn.Module):
     "Each layer sees all earlier maps of its block; layers are named as in the quiz, `x2` to `x11`."
     def __init__(
@@ -83,11 +88,15 @@ class ConcatenatingNet(nn.Module):
         super().__init__()
         self.repeat, maps = repeat, 2 * (width + 3)  # the maps of x4
         self.x2, self.x3 = conv_unit(3, width, dropout=dropout), conv_unit(width + 3, width + 3, dropout=dropout)
-        for name, count in (("x5", maps), ("x6", 2 * maps), ("x7", 4 * maps), ("x9", 7 * maps), ("x10", 14 * maps), ("x11", 28 * maps)):
-            setattr(self, name, conv_unit(count, count, dropout=dropout))
-        self.pool, self.pool_all, self.linear = nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Linear(28 * maps, num_classes, bias=False)
+        for name, times in dict(x5=1, x6=2, x7=4, x9=7, x10=14, x11=28).items():
+            setattr(self, name, conv_unit(times * maps, times * maps, dropout=dropout))
+        self.pool, self.pool_all = nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(28 * maps, num_classes, bias=False)
 
-    def forward(self, x1):
+    def forward(
+        self,
+        x1: torch.Tensor,  # normalised pictures (N, 3, H, W)
+    ) -> torch.Tensor:     # logits (N, num_classes)
         beside = lambda *maps: torch.cat(maps, 1)
         x2 = self.x2(x1)
         x4 = self.pool(beside(x1, x2, self.x3(beside(x1, x2))))
@@ -101,7 +110,17 @@ class ConcatenatingNet(nn.Module):
 # %% ../nbs/03a_course_models.ipynb #ac251614
 model_makers["concatenating_net"] = ConcatenatingNet
 
-# %% ../nbs/03a_course_models.ipynb #6b8db8b1
+# %% ../nbs/03a_course_models.ipynb #b86e4d2d
+def _finder():
+    "The small network in front: pictures (N, 3, H, W) to six numbers each, at first those of the identity."
+    finder = nn.Sequential(nn.Conv2d(3, 8, 7), nn.MaxPool2d(2), nn.ReLU(),
+                           nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU(),
+                           nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(160, 32), nn.ReLU(), nn.Linear(32, 6))
+    nn.init.zeros_(finder[-1].weight)
+    finder[-1].bias.data.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+    return finder
+
+# %% ../nbs/03a_course_models.ipynb #7a22a1c4
 class SpatialTransformer(nn.Module):
     "A small classifier behind a learned affine view of the picture; `look` shows what it sees."
     def __init__(
@@ -110,31 +129,34 @@ class SpatialTransformer(nn.Module):
         dropout: float = 0.5,   # share of maps and of hidden values dropped, while training
     ):
         super().__init__()
-        self.finder = nn.Sequential(nn.Conv2d(3, 8, 7), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU(),
-                                    nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(160, 32), nn.ReLU(), nn.Linear(32, 6))
-        nn.init.zeros_(self.finder[-1].weight)
-        self.finder[-1].bias.data.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+        self.finder = _finder()
         self.layer1 = nn.Sequential(nn.Conv2d(3, 10, 5), nn.MaxPool2d(2), nn.ReLU())
         self.layer2 = nn.Sequential(nn.Conv2d(10, 20, 5), nn.Dropout2d(dropout), nn.MaxPool2d(2), nn.ReLU())
-        self.linear = nn.Sequential(nn.AdaptiveAvgPool2d(5), nn.Flatten(), nn.Linear(500, 50), nn.ReLU(), nn.Dropout(dropout),
-                                    nn.Linear(50, num_classes))
+        self.linear = nn.Sequential(nn.AdaptiveAvgPool2d(5), nn.Flatten(), nn.Linear(500, 50), nn.ReLU(),
+                                    nn.Dropout(dropout), nn.Linear(50, num_classes))
 
     def look(
         self,
         x: torch.Tensor,  # normalised pictures (N, 3, H, W)
     ) -> torch.Tensor:    # the same shape
         "The pictures as the classifier sees them."
-        return F.grid_sample(x, F.affine_grid(self.finder(x).view(-1, 2, 3), x.shape, align_corners=False), align_corners=False)
+        grid = F.affine_grid(self.finder(x).view(-1, 2, 3), x.shape, align_corners=False)
+        return F.grid_sample(x, grid, align_corners=False)
 
-    def forward(self, x):
+    def forward(
+        self,
+        x: torch.Tensor,  # normalised pictures (N, 3, H, W)
+    ) -> torch.Tensor:    # logits (N, num_classes)
         return self.linear(self.layer2(self.layer1(self.look(x))))
 
 # %% ../nbs/03a_course_models.ipynb #f3e9ac76
 model_makers["spatial_transformer"] = SpatialTransformer
 
-# %% ../nbs/03a_course_models.ipynb #13e31cb0
+# %% ../nbs/03a_course_models.ipynb #17b9d425
 class GhostBatchNorm(nn.BatchNorm2d):
-    "Batch normalisation of `splits` parts of the batch, each by its own mean and variance; raises ValueError for fewer than one."
+    """Batch normalisation of `splits` parts of the batch, each by its own mean and variance.
+
+    Raises ValueError for fewer than one part. Paper: [Hoffer et al. 2017](https://arxiv.org/abs/1705.08741)."""
     def __init__(
         self,
         channels: int,    # number of feature maps
@@ -145,7 +167,10 @@ class GhostBatchNorm(nn.BatchNorm2d):
         super().__init__(channels)
         self.splits = splits
 
-    def forward(self, x):
+    def forward(
+        self,
+        x: torch.Tensor,  # maps (N, channels, H, W)
+    ) -> torch.Tensor:    # the same shape
         parts = x.tensor_split(min(self.splits, len(x))) if self.training else [x]
         return torch.cat([nn.BatchNorm2d.forward(self, part) for part in parts])
 
@@ -155,13 +180,14 @@ norms["ghost4"] = lambda channels: GhostBatchNorm(channels, 4)
 norms["group8"] = lambda channels: nn.GroupNorm(math.gcd(8, channels), channels)
 norms["instance"] = lambda channels: nn.GroupNorm(channels, channels)
 
-# %% ../nbs/03a_course_models.ipynb #ddcdb7e1
+# %% ../nbs/03a_course_models.ipynb #c4360652
 def _heights(ghost, size):
-    "Name, height before and after of each layer that may shrink its map, in order, for a picture of `size`; [] if it is too small."
+    "(name, height before, height after) of each layer that may shrink its map, in order; [] for too small a picture."
     seen, hooks = [], []
+    note = lambda name: lambda _, x, y: seen.append((name, x[0].shape[-2], y.shape[-2]))
     for name, layer in ghost.named_modules():
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            hooks.append(layer.register_forward_hook(lambda _, x, y, name=name: seen.append((name, x[0].shape[-2], y.shape[-2]))))
+            hooks.append(layer.register_forward_hook(note(name)))
     try:
         ghost(torch.zeros(1, 3, size, size, device="meta"))
     except RuntimeError:
@@ -178,13 +204,13 @@ def _keep_size(layer):
     if not isinstance(layer, nn.Conv2d):
         layer.kernel_size, layer.padding = 1, 0
 
-# %% ../nbs/03a_course_models.ipynb #4471c6c4
+# %% ../nbs/03a_course_models.ipynb #1cb08a3c
 def for_small_pictures(
     net: nn.Module,    # a network of convolutions made for pictures of 224 pixels; it is changed
     size: int = 32,    # height and width of the pictures it shall take
     least: int = 4,    # height that its last map must have
 ) -> nn.Module:        # the same network
-    "Take the first strides of a network away until its last map is large enough; raises ValueError when that cannot be done."
+    "Take the first strides of a network away until its last map is large enough; raises ValueError when that fails."
     ghost = copy.deepcopy(net).to("meta").eval()
     shrinking = [row for row in _heights(ghost, 224) if row[1] >= 1.5 * row[2]]
     for level in (112, 56, 28, 14, 7):
@@ -195,24 +221,26 @@ def for_small_pictures(
             if before > level:
                 _keep_size(net.get_submodule(name))
                 _keep_size(ghost.get_submodule(name))
-    raise ValueError(f"this {type(net).__name__} ends in maps smaller than {least}×{least} for pictures of {size} pixels, whatever strides "
-                     "are taken away; choose a network of convolutions, or larger pictures")
+    raise ValueError(f"this {type(net).__name__} ends in maps smaller than {least}×{least} for pictures of {size} "
+                     "pixels, whatever strides are taken away; choose a network of convolutions, or larger pictures")
 
-# %% ../nbs/03a_course_models.ipynb #1b3e368e
+# %% ../nbs/03a_course_models.ipynb #0dd42a8c
 def torchvision_net(
     num_classes: int = 10,           # number of logits
     family: str = "mobilenet_v2",    # a classifier of torchvision that is made of convolutions
     size: int = 32,                  # height and width of the pictures
     least: int = 4,                  # height that the last map must have
 ) -> nn.Module:
-    "A network of torchvision with fresh weights, its first strides taken away; raises ValueError for an unknown or unfit one."
+    "A network of torchvision with fresh weights, without its first strides; raises ValueError for an unfit one."
     import torchvision
     every = torchvision.models.list_models(module=torchvision.models)
     known = [name for name in every if name.split("_")[0] not in ("vit", "swin", "maxvit")]
     if family not in known:
-        raise ValueError(f"torchvision has no network of convolutions called {family!r}; choose one of {', '.join(known)}")
+        raise ValueError(f"torchvision has no network of convolutions called {family!r}; "
+                         f"choose one of {', '.join(known)}")
     two_heads = dict(aux_logits=False, init_weights=False) if family in ("googlenet", "inception_v3") else {}
-    return for_small_pictures(torchvision.models.get_model(family, weights=None, num_classes=num_classes, **two_heads), size, least)
+    net = torchvision.models.get_model(family, weights=None, num_classes=num_classes, **two_heads)
+    return for_small_pictures(net, size, least)
 
 # %% ../nbs/03a_course_models.ipynb #4c28c312
 model_makers["torchvision"] = torchvision_net

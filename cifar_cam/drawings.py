@@ -10,6 +10,42 @@ import numpy as np
 
 from .data import Images
 
+# %% ../nbs/09d_drawings.ipynb #7a772168
+def _colour(word):
+    "Six hexadecimal digits as red, green and blue, 0..255."
+    return tuple(bytes.fromhex(word))
+
+# %% ../nbs/09d_drawings.ipynb #4a99d7ed
+def _blend(first, last, rows):
+    "Colours from `first` to `last`, float (rows, 256, 3)."
+    at = np.linspace(0, 1, rows)[:, None, None]
+    return np.repeat((1 - at) * np.array(_colour(first)) + at * np.array(_colour(last)), 256, 1)
+
+# %% ../nbs/09d_drawings.ipynb #abc41ec4
+def _ground(top, bottom, horizon=None, far=None, near=None):
+    "Sky, or wall, or grass, and what lies below the horizon, as a PIL picture."
+    from PIL import Image
+    pixels = _blend(top, bottom, 256)
+    if horizon is not None:
+        first = int(float(horizon) * 256)
+        pixels[first:] = _blend(far, near, 256 - first)
+    noise = np.random.default_rng(0).normal(0, 6, (256, 256, 1))
+    return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
+
+# %% ../nbs/09d_drawings.ipynb #afd04928
+def _drawn(text):
+    "The name and the pixels, uint8 (256, 256, 3), of one drawing."
+    from PIL import ImageDraw, ImageFilter
+    head, strokes = text.strip().split("\n", 1)
+    name, ground = head.split(": ground ")
+    picture = _ground(*ground.split())
+    pen = ImageDraw.Draw(picture)
+    for shape, colour, *numbers in (stroke.split() for stroke in strokes.split(";")):
+        numbers = [int(n) for n in numbers]
+        width = dict(width=numbers.pop(0)) if shape == "line" else {}
+        getattr(pen, shape)(numbers, fill=_colour(colour), **width)
+    return name, np.asarray(picture.filter(ImageFilter.GaussianBlur(1.2)))
+
 # %% ../nbs/09d_drawings.ipynb #fba6a5af
 _vehicles = """
 airplane: ground 5a8cd2 bed7f0
@@ -82,45 +118,10 @@ horse: ground a5c3e1 d7e1e6 0.6 5f8c41 4b7332
     polygon 28190f 66 110 40 125 38 185 52 180 60 130
 """
 
-# %% ../nbs/09d_drawings.ipynb #e6911bbf
-def _colour(word):
-    "Six hexadecimal digits as red, green and blue, 0..255."
-    return tuple(bytes.fromhex(word))
-
-
-def _blend(first, last, rows):
-    "Colours from `first` to `last`, float (rows, 256, 3)."
-    at = np.linspace(0, 1, rows)[:, None, None]
-    return np.repeat((1 - at) * np.array(_colour(first)) + at * np.array(_colour(last)), 256, 1)
-
-# %% ../nbs/09d_drawings.ipynb #abc41ec4
-def _ground(top, bottom, horizon=None, far=None, near=None):
-    "Sky, or wall, or grass, and what lies below the horizon, as a PIL picture."
-    from PIL import Image
-    pixels = _blend(top, bottom, 256)
-    if horizon is not None:
-        first = int(float(horizon) * 256)
-        pixels[first:] = _blend(far, near, 256 - first)
-    noise = np.random.default_rng(0).normal(0, 6, (256, 256, 1))
-    return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
-
-# %% ../nbs/09d_drawings.ipynb #afd04928
-def _drawn(text):
-    "The name and the pixels, uint8 (256, 256, 3), of one drawing."
-    from PIL import ImageDraw, ImageFilter
-    head, strokes = text.strip().split("\n", 1)
-    name, ground = head.split(": ground ")
-    picture = _ground(*ground.split())
-    pen = ImageDraw.Draw(picture)
-    for shape, colour, *numbers in (stroke.split() for stroke in strokes.split(";")):
-        numbers = [int(n) for n in numbers]
-        width = dict(width=numbers.pop(0)) if shape == "line" else {}
-        getattr(pen, shape)(numbers, fill=_colour(colour), **width)
-    return name, np.asarray(picture.filter(ImageFilter.GaussianBlur(1.2)))
-
-# %% ../nbs/09d_drawings.ipynb #3724a50d
+# %% ../nbs/09d_drawings.ipynb #71ffcac5
 def drawings() -> Images:  # ten pictures of 256×256, their classes CIFAR-10's, in its order
     "A drawing of each class of CIFAR-10; always the same."
-    drawn = dict(_drawn(text) for part in (_vehicles, _small_animals, _large_animals) for text in part.strip().split("\n\n"))
+    parts = (_vehicles, _small_animals, _large_animals)
+    drawn = dict(_drawn(text) for part in parts for text in part.strip().split("\n\n"))
     names = sorted(drawn)  # CIFAR-10's own order is the alphabet's
     return Images(np.stack([drawn[name] for name in names]), np.arange(len(names)), names, name="drawings")

@@ -6,7 +6,7 @@
 __all__ = ['Deployed', 'deployed', 'ExportError', 'Exported', 'export_onnx', 'export_program', 'model_card', 'save_pretrained',
            'push_to_hub', 'from_hub']
 
-# %% ../nbs/13_export.ipynb #23796972
+# %% ../nbs/13_export.ipynb #59efdd49
 import contextlib
 import copy
 import io
@@ -20,22 +20,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import nn
 
 from . import show as draw
 from .capture import find_layer, fitting_input, hooked, listen, undisturbed, unwrap
 from .checkpoint import History, load_model, read_sealed, write_sealed
+from .data import Normalisation
 from .download import plain, write_atomic
 from .gradcam import explain
 from .own_images import known_normalisation, known_size, own_model
 
-# %% ../nbs/13_export.ipynb #7b4bbd59
+# %% ../nbs/13_export.ipynb #d0809afe
 class Deployed(nn.Module):
-    "A network with everything around it: uint8 pictures in, logits out, and the Grad-CAM map of one layer if asked for."
+    "A network with everything around it: uint8 pictures in, logits out, and the Grad-CAM map of one layer on request."
     def __init__(
         self,
         model: nn.Module,   # maps (N,3,H,W) to logits; without wrappers, in evaluation mode
-        norm,               # a `Normalisation`
+        norm: Normalisation,  # of the network's input
         layer: str = None,  # where to compute the map, or None
         shape: tuple = (),  # of that layer's output for one picture: (channel, height, width)
     ):
@@ -44,12 +46,18 @@ class Deployed(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(norm.mean)[:, None, None])
         self.register_buffer("std", 255 * torch.tensor(norm.std)[:, None, None])
 
-    def forward(self, images, target=None):
+    def forward(
+        self,
+        images: torch.Tensor,         # uint8 (N,H,W,3)
+        target: torch.Tensor = None,  # int64 (N,): class of each map, −1 for the predicted; None where no map is asked
+    ) -> tuple:                       # logits (N, class), and with a layer the maps (N,h,w)
+        "What the exported file answers."
         x = (images.permute(0, 3, 1, 2).to(torch.float32).contiguous() - self.mean) / self.std
         return (self.model(x),) if self.layer is None else self._explained(x, target)
 
-# %% ../nbs/13_export.ipynb #50b10f54
-def _explained(self, x, target):
+# %% ../nbs/13_export.ipynb #d48f3133
+@patch
+def _explained(self: Deployed, x, target):
     "Logits, and the map (N,h,w) of class `target`; −1 stands for the predicted class."
     def tail(delta):
         held = []
@@ -65,20 +73,42 @@ def _explained(self, x, target):
     gradients, = pull_back(one_hot)
     return logits, (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
 
-# %% ../nbs/13_export.ipynb #a04bfbce
-Deployed._explained = _explained
+# %% ../nbs/13_export.ipynb #3198a621
+def deployed(
+    model,                      # nn.Module, run folder, loaded run or .safetensors file
+    cam_layer: str = None,      # layer for a second output with its Grad-CAM map; None: logits only
+    size: int | tuple = None,   # pixels, one number or (height, width); None takes what the model says
+    normalisation: Normalisation | str = None,  # None takes what the model carries; never guessed
+) -> tuple:                     # (`Deployed` on the processor, (height, width))
+    "A copy of the network with normalisation and map inside; raises ValueError for a layer that gives no map."
+    model = own_model(model)
+    norm, size = known_normalisation(model, normalisation), known_size(model, size)
+    inner = copy.deepcopy(unwrap(model)).cpu().float().to(memory_format=torch.contiguous_format).eval()
+    layer, shape = None, ()
+    if cam_layer is not None:
+        layer, x = find_layer(inner, cam_layer)[0], torch.zeros(2, 3, *size)
+        with undisturbed(inner, x):
+            nodes, _, calls = listen(inner, fitting_input(inner, x), [cam_layer])
+        shape = tuple(nodes[layer].shape[1:])
+        if calls[layer] > 1:
+            raise ValueError(f"layer {layer!r} is called {calls[layer]} times in one pass; "
+                             "export the map of another layer")
+    return Deployed(inner, norm, layer, shape), size
 
 # %% ../nbs/13_export.ipynb #419e27c1
 _aten = torch.ops.aten
 
-# %% ../nbs/13_export.ipynb #8a7d4815
-def _convolution_backward(gradient, x, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups, mask):
+# %% ../nbs/13_export.ipynb #259cc6e5
+def _convolution_backward(gradient, x, weight, bias_sizes, stride, padding, dilation, transposed, output_padding,
+                          groups, mask):
     "The gradient at a convolution's input: the transposed convolution, padded to the input's size."
     if transposed:
         return NotImplemented
-    sides = range(len(stride))
-    reached = [(int(gradient.shape[2 + k]) - 1) * stride[k] - 2 * padding[k] + dilation[k] * (int(weight.shape[2 + k]) - 1) + 1 for k in sides]
-    extra = [int(x.shape[2 + k]) - reached[k] for k in sides]
+    extra = []
+    for k, step in enumerate(stride):
+        height, kernel = int(gradient.shape[2 + k]), int(weight.shape[2 + k])
+        reached = (height - 1) * step - 2 * padding[k] + dilation[k] * (kernel - 1) + 1
+        extra.append(int(x.shape[2 + k]) - reached)
     return _aten.convolution(gradient, weight, None, stride, padding, dilation, True, extra, groups), None, None
 
 # %% ../nbs/13_export.ipynb #e8598230
@@ -107,7 +137,7 @@ def _adaptive_average_backward(gradient, x):
     rows, columns = (_pooling_matrix(int(x.shape[axis]), int(gradient.shape[axis])).to(gradient) for axis in (2, 3))
     return rows.T @ gradient @ columns
 
-# %% ../nbs/13_export.ipynb #549a702a
+# %% ../nbs/13_export.ipynb #024027bb
 def _average_backward(gradient, x, kernel, stride, padding, ceil_mode, count_padding, divisor):
     "An average pool is a convolution of each channel with a constant; back goes its transposed."
     stride = stride or kernel
@@ -115,17 +145,21 @@ def _average_backward(gradient, x, kernel, stride, padding, ceil_mode, count_pad
         return NotImplemented
     channels = int(x.shape[1])
     weight = torch.full((channels, 1, *kernel), 1 / (divisor or math.prod(kernel)), dtype=gradient.dtype)
-    return _convolution_backward(gradient, x, weight, None, stride, padding, [1, 1], False, [0, 0], channels, None)[0]
+    ones, none = [1, 1], [0, 0]
+    return _convolution_backward(gradient, x, weight, None, stride, padding, ones, False, none, channels, None)[0]
 
-# %% ../nbs/13_export.ipynb #99490bdf
+# %% ../nbs/13_export.ipynb #4df7c704
 def _rules():
     "How operations are written out: PyTorch's own rules, and ours for those that ONNX lacks."
     from torch._decomp import core_aten_decompositions
+    pooled = lambda g, x, kernel, stride, padding, dilation, ceil_mode, places: _to_maximum(g, x, places)
     return dict(core_aten_decompositions()) | {
         _aten.convolution_backward.default: _convolution_backward,
-        _aten.max_pool2d_with_indices_backward.default: lambda g, x, kernel, stride, padding, dilation, ceil, places: _to_maximum(g, x, places),
-        _aten.adaptive_max_pool2d.default: _largest, _aten.adaptive_max_pool2d_backward.default: _to_maximum,
-        _aten._adaptive_avg_pool2d_backward.default: _adaptive_average_backward, _aten.avg_pool2d_backward.default: _average_backward,
+        _aten.max_pool2d_with_indices_backward.default: pooled,
+        _aten.adaptive_max_pool2d.default: _largest,
+        _aten.adaptive_max_pool2d_backward.default: _to_maximum,
+        _aten._adaptive_avg_pool2d_backward.default: _adaptive_average_backward,
+        _aten.avg_pool2d_backward.default: _average_backward,
         _aten.empty_like.default: lambda x, **options: _aten.full_like(x, 0),
     }
 
@@ -138,45 +172,25 @@ class _PlainMeans(torch.overrides.TorchFunctionMode):
             return args[0].mean((-2, -1), keepdim=True)
         return function(*args, **(kwargs or {}))
 
-# %% ../nbs/13_export.ipynb #6dfb1b8d
+# %% ../nbs/13_export.ipynb #e785ea39
 def _traced(deployed, size):
-    "The network as a graph of elementary operations, for any number of pictures; and example inputs."
+    "The network as a program of elementary operations, for any number of pictures."
     from torch.fx.experimental.proxy_tensor import make_fx
     used = {n for p in deployed.state_dict().values() for n in p.shape} | set(size) | set(deployed.shape)
-    number = next(n for n in (11, 13, 17, 19, 23, 29, 31, 37, 41, 43) if n not in used)  # a size of its own, so that it stays free
-    inputs = (torch.zeros(number, *size, 3, dtype=torch.uint8),) + ((torch.zeros(number, dtype=torch.int64),) if deployed.layer else ())
+    number = next(n for n in (11, 13, 17, 19, 23, 29, 31, 37, 41, 43) if n not in used)
+    inputs = (torch.zeros(number, *size, 3, dtype=torch.uint8), torch.zeros(number, dtype=torch.int64))
+    inputs = inputs if deployed.layer else inputs[:1]
     deployed.requires_grad_(False)
     with torch.no_grad(), _PlainMeans():
         graph = make_fx(deployed, _rules(), "symbolic", _allow_non_fake_inputs=True)(*inputs)
     free = torch.export.Dim("number")
     return torch.export.export(graph, inputs, dynamic_shapes=tuple({0: free} for _ in inputs))
 
-# %% ../nbs/13_export.ipynb #9636ec7a
-def deployed(
-    model,                # nn.Module, run folder, loaded run or .safetensors file
-    cam_layer=None,       # name of the layer for a second output with its Grad-CAM map; None: logits only
-    size=None,            # height and width of the pictures; None takes what the model says
-    normalisation=None,   # None takes what the model carries; never guessed
-) -> tuple:               # (`Deployed` on the processor, (height, width))
-    "A copy of the network with normalisation and map inside; raises ValueError for a layer that gives no map."
-    model = own_model(model)
-    norm, size = known_normalisation(model, normalisation), known_size(model, size)
-    inner = copy.deepcopy(unwrap(model)).cpu().float().to(memory_format=torch.contiguous_format).eval()
-    layer, shape = None, ()
-    if cam_layer is not None:
-        layer, x = find_layer(inner, cam_layer)[0], torch.zeros(2, 3, *size)
-        with undisturbed(inner, x):
-            nodes, _, calls = listen(inner, fitting_input(inner, x), [cam_layer])
-        shape = tuple(nodes[layer].shape[1:])
-        if calls[layer] > 1:
-            raise ValueError(f"layer {layer!r} is called {calls[layer]} times in one pass; export the map of another layer")
-    return Deployed(inner, norm, layer, shape), size
-
 # %% ../nbs/13_export.ipynb #0ca91c73
 class ExportError(ValueError):
     "A network that cannot be exported, or whose export does not answer as the network does."
 
-# %% ../nbs/13_export.ipynb #1087600d
+# %% ../nbs/13_export.ipynb #2dff67f2
 @dataclass(frozen=True)
 class Exported:
     "A file written by `export_onnx` or `export_program`; shows itself."
@@ -190,11 +204,13 @@ class Exported:
 
     def __repr__(self):
         maps = "" if math.isnan(self.cam_difference) else f", maps differ by at most {self.cam_difference:.1e}"
-        return f"{self.kind} {self.path.name}: {self.bytes / 1e6:.2f} MB, logits differ by at most {self.difference:.1e}{maps}"
+        size = f"{self.bytes / 1e6:.2f} MB"
+        return f"{self.kind} {self.path.name}: {size}, logits differ by at most {self.difference:.1e}{maps}"
 
     def _repr_html_(self):
         rows = [["file", self.path.name, f"{self.bytes / 1e6:.2f} MB"]]
-        rows += [[f"{kind} {name}", what, ""] for kind, io in (("input", self.inputs), ("output", self.outputs)) for name, what in io.items()]
+        rows += [[f"input {name}", what, ""] for name, what in self.inputs.items()]
+        rows += [[f"output {name}", what, ""] for name, what in self.outputs.items()]
         return draw.html_table(rows, ["", self.kind, ""], caption=repr(self))
 
 # %% ../nbs/13_export.ipynb #3a830b3c
@@ -206,44 +222,45 @@ def _pictures(size, seed=0):
         smooth = coarse.repeat(math.ceil(size[0] / 4), 1).repeat(math.ceil(size[1] / 4), 2)[:, :size[0], :size[1]]
         yield (0.7 * smooth + 0.3 * random.integers(0, 256, smooth.shape)).astype(np.uint8)
 
-# %% ../nbs/13_export.ipynb #2657bb9c
-def _compare(answers, network, size, tolerance):
-    "Largest differences (logits, maps) between `answers(images, target)` and the network; raises ExportError when above `tolerance`."
-    worst = [0.0, 0.0 if network.layer else math.nan]
-    for k, images in enumerate(_pictures(size)):
-        target = -1 if k == 0 else k - 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # coarse or not, the map is compared
-            why = explain(network.model, images, layers=network.layer, targets=["predicted" if target < 0 else target],
-                          normalisation=network.norm) if network.layer else None
-        logits = _original(network, images) if why is None else why.logits.numpy()
-        found = answers(images, np.full(len(images), target))
-        worst[0] = max(worst[0], _gap(found[0], logits, 1.0))
-        if why is not None:
-            worst[1] = max(worst[1], _gap(found[1], why.raw[network.layer][:, 0].numpy(), 0.0))
-    _check_gaps(worst, tolerance)
-    return tuple(worst)
+# %% ../nbs/13_export.ipynb #5be06422
+def _wanted(network, images, target):
+    "What the network says to numpy pictures: [logits], or [logits, map of class `target`] (−1: the predicted)."
+    if not network.layer:
+        with torch.no_grad():
+            return [network(torch.from_numpy(images))[0].numpy()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # coarse or not, the map is compared
+        why = explain(network.model, images, layers=network.layer, targets=["predicted" if target < 0 else target],
+                      normalisation=network.norm)
+    return [why.logits.numpy(), why.raw[network.layer][:, 0].numpy()]
 
-# %% ../nbs/13_export.ipynb #e57da9f7
-def _original(network, images):
-    with torch.no_grad():
-        return network(torch.from_numpy(images))[0].numpy()
-
-# %% ../nbs/13_export.ipynb #cb2bddf1
+# %% ../nbs/13_export.ipynb #28fc7e29
 def _gap(found, wanted, least):
-    "Largest difference, relative to the largest wanted value (at least `least`); infinite when shapes differ or a value is no number."
+    "Largest difference by the largest wanted value (or `least`); infinite if shapes differ or a value is no number."
     if found.shape != wanted.shape or not np.isfinite(found).all():
         return math.inf
     return float(np.abs(found - wanted).max() / (max(np.abs(wanted).max(), least) or 1.0))
 
-# %% ../nbs/13_export.ipynb #e805abe6
+# %% ../nbs/13_export.ipynb #5b526f59
 def _check_gaps(worst, tolerance):
     advice = ("check that the network's answers do not depend on chance",
-              "a gradient can tip at a ReLU or a maximum that stands within rounding of its edge: choose another layer, or raise tolerance")
+              "a gradient can tip at a ReLU or a maximum that stands within rounding of its edge: choose another "
+              "layer, or raise tolerance")
     for what, gap, fix in zip(("logits", "maps"), worst, advice):
         if gap > tolerance:
-            raise ExportError(f"the exported {what} differ from the network's by {gap:.1e}, more than tolerance={tolerance:.0e}, "
-                              f"and nothing was written; {fix}")
+            raise ExportError(f"the exported {what} differ from the network's by {gap:.1e}, more than "
+                              f"tolerance={tolerance:.0e}, and nothing was written; {fix}")
+
+# %% ../nbs/13_export.ipynb #22b68fed
+def _compare(answers, network, size, tolerance):
+    "Largest differences (logits, maps) of `answers(images, target)`; raises ExportError above `tolerance`."
+    worst = [0.0, 0.0 if network.layer else math.nan]
+    for target, images in enumerate(_pictures(size), start=-1):
+        found = answers(images, np.full(len(images), target))
+        for k, wanted in enumerate(_wanted(network, images, target)):
+            worst[k] = max(worst[k], _gap(found[k], wanted, least=(1.0, 0.0)[k]))
+    _check_gaps(worst, tolerance)
+    return tuple(worst)
 
 # %% ../nbs/13_export.ipynb #46d00f04
 def _needs(package, extra):
@@ -268,6 +285,19 @@ def _quiet():
         finally:
             logger.setLevel(level)
 
+# %% ../nbs/13_export.ipynb #9cdf60ef
+def _reason(problem):
+    "The line of an exception that says what is wrong."
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).splitlines() if line.strip()]
+    first = lines[0] if lines else repr(problem)
+    return plain(next((line for line in lines if "No ONNX function" in line), first))[:200]
+
+# %% ../nbs/13_export.ipynb #12ecf537
+def _without(network):
+    if network.layer:
+        return "export it without cam_layer, or choose a layer nearer to the head"
+    return "rewrite its forward without branches on the values of tensors"
+
 # %% ../nbs/13_export.ipynb #73b67259
 def _trace(network, size):
     "As `_traced`; raises ExportError with the reason."
@@ -276,18 +306,6 @@ def _trace(network, size):
             return _traced(network, size)
     except Exception as problem:
         raise ExportError(f"this network cannot be traced ({_reason(problem)}); {_without(network)}") from problem
-
-# %% ../nbs/13_export.ipynb #12ecf537
-def _without(network):
-    if network.layer:
-        return "export it without cam_layer, or choose a layer nearer to the head"
-    return "rewrite its forward without branches on the values of tensors"
-
-# %% ../nbs/13_export.ipynb #9c77558a
-def _reason(problem):
-    "The line of an exception that says what is wrong."
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).splitlines() if line.strip()]
-    return plain(next((line for line in lines if "No ONNX function" in line), lines[0] if lines else repr(problem)))[:200]
 
 # %% ../nbs/13_export.ipynb #66ce4bd0
 def _described(network, size, names):
@@ -299,30 +317,48 @@ def _described(network, size, names):
         outputs["cam"] = f"float32 (number, {network.shape[1]}, {network.shape[2]}): raw Grad-CAM at {network.layer}"
     return inputs, outputs
 
-# %% ../nbs/13_export.ipynb #007d4c54
+# %% ../nbs/13_export.ipynb #703cca71
+def _metadata(network, classes):
+    "What travels with the file, as texts."
+    return dict(classes=json.dumps(list(classes)), normalisation=json.dumps(network.norm.to_dict()),
+                cam_layer=network.layer or "", made_with="cifar_cam")
+
+# %% ../nbs/13_export.ipynb #8edf59cf
 def _onnx_bytes(program, network, metadata):
     "The traced program as the bytes of an ONNX file."
-    names = dict(input_names=["images", "target"][:2 if network.layer else 1], output_names=["logits", "cam"][:2 if network.layer else 1])
+    count = 2 if network.layer else 1
+    names = dict(input_names=["images", "target"][:count], output_names=["logits", "cam"][:count])
     try:
         with _quiet():
-            found = torch.onnx.export(program, dynamo=True, verbose=False, external_data=False, opset_version=18, **names)
+            found = torch.onnx.export(program, dynamo=True, verbose=False, external_data=False, opset_version=18,
+                                      **names)
     except Exception as problem:
         raise ExportError(f"ONNX has no form for this network ({_reason(problem)}); {_without(network)}") from problem
     for key, value in metadata.items():
         found.model.metadata_props[key] = value
     return found.model_proto.SerializeToString()
 
-# %% ../nbs/13_export.ipynb #0e54ff54
+# %% ../nbs/13_export.ipynb #c4a0bf0d
+def _session(data):
+    "The file's own answers: images, target -> list of arrays."
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    names = [i.name for i in session.get_inputs()]
+    return lambda images, target: session.run(None, dict(zip(names, (images, target))))
+
+# %% ../nbs/13_export.ipynb #7df969fd
 def export_onnx(
     model,                    # nn.Module, run folder, loaded run or .safetensors file
-    path,                     # where to; must end in .onnx
-    cam_layer=None,           # layer whose Grad-CAM map becomes a second output; None: logits only
-    size=None,                # height and width of the pictures; None takes what the model says
-    normalisation=None,       # None takes what the model carries; never guessed
-    classes=None,             # class names; None takes what the model carries
-    tolerance: float = 1e-4,  # largest difference allowed, see above
+    path: Path | str,         # where to; must end in .onnx
+    cam_layer: str = None,    # layer whose Grad-CAM map becomes a second output; None: logits only
+    size: int | tuple = None,  # pixels, one number or (height, width); None takes what the model says
+    normalisation: Normalisation | str = None,  # None takes what the model carries; never guessed
+    classes: list | tuple = None,  # class names; None takes what the model carries
+    tolerance: float = 1e-4,  # largest difference allowed, relative, see above
 ) -> Exported:
-    "Write an ONNX file that answers as the network does; raises ExportError, ValueError, or ImportError naming the extra."
+    "Write an ONNX file that answers as the network does; raises ExportError, ValueError, or ImportError (the extra)."
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise ValueError(f"an ONNX file's name ends in .onnx, got {plain(path.name)}; rename it")
@@ -336,29 +372,14 @@ def export_onnx(
     write_atomic(path, data)
     return Exported(path, "ONNX", len(data), *_described(network, size, len(classes) or "classes"), *gaps)
 
-# %% ../nbs/13_export.ipynb #8652b181
-def _metadata(network, classes):
-    "What travels with the file, as texts."
-    return dict(classes=json.dumps(list(classes)), normalisation=json.dumps(network.norm.to_dict()), cam_layer=network.layer or "", made_with="cifar_cam")
-
-# %% ../nbs/13_export.ipynb #c4a0bf0d
-def _session(data):
-    "The file's own answers: images, target -> list of arrays."
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    names = [i.name for i in session.get_inputs()]
-    return lambda images, target: session.run(None, dict(zip(names, (images, target))))
-
-# %% ../nbs/13_export.ipynb #19664054
+# %% ../nbs/13_export.ipynb #28acda4e
 def export_program(
     model,                    # nn.Module, run folder, loaded run or .safetensors file
-    path,                     # where to; must end in .pt2
-    cam_layer=None,           # layer whose Grad-CAM map becomes a second output; None: logits only
-    size=None,                # height and width of the pictures; None takes what the model says
-    normalisation=None,       # None takes what the model carries; never guessed
-    tolerance: float = 1e-4,  # largest difference allowed
+    path: Path | str,         # where to; must end in .pt2
+    cam_layer: str = None,    # layer whose Grad-CAM map becomes a second output; None: logits only
+    size: int | tuple = None,  # pixels, one number or (height, width); None takes what the model says
+    normalisation: Normalisation | str = None,  # None takes what the model carries; never guessed
+    tolerance: float = 1e-4,  # largest difference allowed, relative
 ) -> Exported:
     "Write a program for `torch.export.load` that answers as the network does; raises ExportError or ValueError."
     path, buffer = Path(path), io.BytesIO()
@@ -368,25 +389,28 @@ def export_program(
     with _quiet():
         torch.export.save(_trace(network, size), buffer)
         again = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-    answers = lambda *inputs: [out.numpy() for out in again(*(torch.from_numpy(i) for i in inputs[:2 if network.layer else 1]))]
+    count = 2 if network.layer else 1
+    answers = lambda *inputs: [out.numpy() for out in again(*map(torch.from_numpy, inputs[:count]))]
     gaps = _compare(answers, network, size, tolerance)
     write_atomic(path, buffer.getvalue())
     return Exported(path, "torch.export", len(buffer.getvalue()), *_described(network, size, "classes"), *gaps)
 
-# %% ../nbs/13_export.ipynb #a0d529f2
+# %% ../nbs/13_export.ipynb #20b1335e
 def _records(folder):
     "run.json, metrics.json and the history of a run folder; raises FileNotFoundError or ValueError."
     folder = Path(folder)
     try:
         record, metrics = (json.loads((folder/name).read_text()) for name in ("run.json", "metrics.json"))
     except FileNotFoundError as problem:
-        raise FileNotFoundError(f"{plain(folder)} lacks {Path(problem.filename).name}; give the folder of a finished run") from None
+        raise FileNotFoundError(f"{plain(folder)} lacks {Path(problem.filename).name}; "
+                                "give the folder of a finished run") from None
     except ValueError as problem:
-        raise ValueError(f"a record in {plain(folder)} is damaged ({plain(problem)}); run the training again") from problem
+        raise ValueError(f"a record in {plain(folder)} is damaged ({plain(problem)}); "
+                         "run the training again") from problem
     path = folder/"history.csv"
     return record, metrics, History.from_csv(path.read_text()) if path.is_file() else History()
 
-# %% ../nbs/13_export.ipynb #68577e1d
+# %% ../nbs/13_export.ipynb #eb209048
 def _front(record, metrics, license):
     "The card's header, which the Hub reads: YAML."
     result = f"""model-index:
@@ -395,8 +419,8 @@ def _front(record, metrics, license):
   - task: {{type: image-classification}}
     dataset: {{name: {json.dumps(record['data']['name'])}, type: {json.dumps(record['data']['name'])}}}
     metrics: [{{type: accuracy, value: {metrics['test_accuracy']:.4f}, name: test accuracy}}]"""
-    lines = ["---", *([f"license: {license}"] if license else []), "library_name: cifar_cam", "pipeline_tag: image-classification",
-             "tags: [image-classification, grad-cam, pytorch]", result, "---"]
+    lines = ["---", *([f"license: {license}"] if license else []), "library_name: cifar_cam",
+             "pipeline_tag: image-classification", "tags: [image-classification, grad-cam, pytorch]", result, "---"]
     return "\n".join(lines)
 
 # %% ../nbs/13_export.ipynb #9bf6061d
@@ -406,13 +430,14 @@ def _table(header, rows):
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
-# %% ../nbs/13_export.ipynb #c8c98b28
+# %% ../nbs/13_export.ipynb #1fd1eb7e
 def _what(record, metrics, model):
     data, made = record["data"], record["recipe"]["model"]
     options = ", ".join(f"{k} {v}" for k, v in made.items() if k != "name")
     note = f" ({data['note']})" if data.get("note") else ""
-    return (f"`{made['name']}`{f' ({options})' if options else ''} with {metrics['parameters']:,} parameters, trained on {data['train']:,} pictures "
-            f"of {data['name']}{note} and tested once on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.\n\n"
+    return (f"`{made['name']}`{f' ({options})' if options else ''} with {metrics['parameters']:,} parameters, "
+            f"trained on {data['train']:,} pictures of {data['name']}{note} "
+            f"and tested once on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.\n\n"
             f"Classes: {', '.join(model.classes)}.")
 
 # %% ../nbs/13_export.ipynb #b1a3cc5e
@@ -426,36 +451,58 @@ classify(model, "photo.jpg")             # the likeliest classes
 explain_images(model, "photo.jpg")       # and where the evidence for them lies
 ```"""
 
-# %% ../nbs/13_export.ipynb #e0a476da
+# %% ../nbs/13_export.ipynb #c397eb6a
+def _results(metrics):
+    "The table of the classes, with the intervals of `08_evaluate`."
+    rows = [(row["class"], row["n"], f"{row['accuracy']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}")
+            for row in metrics["per_class"]]
+    return _table(["class", "pictures", "right", "95 % interval"], rows)
+
+# %% ../nbs/13_export.ipynb #9d8ce345
+def _settings(record):
+    "The table of the recipe's settings."
+    apart = ("name", "title", "note", "reported", "model")
+    rows = [(key.replace("_", " "), json.dumps(value) if isinstance(value, (dict, list)) else value)
+            for key, value in record["recipe"].items() if key not in apart and value not in (None, "", [], {})]
+    return _table(["setting", "value"], rows)
+
+# %% ../nbs/13_export.ipynb #2a3bffc3
+def _training(record, metrics, history):
+    "How long it took on which machine, and where it stood after the last epoch."
+    machine = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
+    parts, last = [f"{metrics['epochs']} epochs in {metrics['seconds']:.0f} s on {machine}."], history.best("epoch")
+    wanted = ("train_loss", "train_accuracy", "valid_accuracy")
+    shown = {key: last[key] for key in wanted if not math.isnan(last.get(key, math.nan))}
+    if shown:
+        values = ", ".join(f"{key} {value:.4f}".replace("_", " ") for key, value in shown.items())
+        parts.append(f"After the last epoch: {values}.")
+    return parts
+
+# %% ../nbs/13_export.ipynb #c906cd60
 def model_card(
-    folder,               # a run folder
+    folder: Path | str,   # a run folder
     license: str = None,  # an identifier such as "apache-2.0"; None leaves it out, for nobody but you can know
     name: str = "model",  # what the folder is called in the example
 ) -> str:                 # Markdown
     "A model card filled from the run's record; raises FileNotFoundError or ValueError."
     record, metrics, history = _records(folder)
     model = own_model(folder)
-    steps = [(k.replace("_", " "), json.dumps(v) if isinstance(v, (dict, list)) else v) for k, v in record["recipe"].items()
-             if k not in ("name", "title", "note", "reported", "model") and v not in (None, "", [], {})]
-    classes = [(r["class"], r["n"], f"{r['accuracy']:.1%}", f"{r['low']:.1%} to {r['high']:.1%}") for r in metrics["per_class"]]
-    machine = ", ".join(f"{k} {v}" for k, v in record["machine"].items())
-    trained = f"{metrics['epochs']} epochs in {metrics['seconds']:.0f} s on {machine}"
-    last = history.best("epoch")
-    shown = {k: last[k] for k in ("train_loss", "train_accuracy", "valid_accuracy") if k in last and not math.isnan(last[k])}
-    parts = [_front(record, metrics, license), f"# {record['recipe']['title']}", _what(record, metrics, model), "## Use", _use(name),
-             f"Input: red, green and blue in 0..1, minus {model.normalisation.mean}, divided by {model.normalisation.std}; the folder carries this with it.",
-             "## Results on the test set", _table(["class", "pictures", "right", "95 % interval"], classes), "## Training", trained + ".",
-             *([f"After the last epoch: {', '.join(f'{k} {v:.4f}'.replace('_', ' ') for k, v in shown.items())}."] if shown else []),
-             _table(["setting", "value"], steps), f"Make it again: `{record['command']}`",
-             "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".", "## Limits",
-             f"It knows these {len(model.classes)} classes and gives one of them to every picture, whatever it shows. Its figures hold for pictures "
-             f"like those of {record['data']['name']}."]
+    norm = model.normalisation
+    parts = [_front(record, metrics, license), f"# {record['recipe']['title']}", _what(record, metrics, model),
+             "## Use", _use(name), f"Input: red, green and blue in 0..1, minus {norm.mean}, divided by {norm.std}; "
+             "the folder carries this with it.",
+             "## Results on the test set", _results(metrics),
+             "## Training", *_training(record, metrics, history), _settings(record),
+             f"Make it again: `{record['command']}`",
+             "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
+             "## Limits", f"It knows these {len(model.classes)} classes and gives one of them to every picture, "
+             f"whatever it shows. Its figures hold for pictures like those of {record['data']['name']}."]
     return "\n\n".join(parts) + "\n"
 
-# %% ../nbs/13_export.ipynb #6d4bb339
+# %% ../nbs/13_export.ipynb #7462d8bf
 def save_pretrained(
-    run_folder,           # a finished run
-    out,                  # the folder to write; must not exist, or be one written by this function
+    run_folder: Path | str,  # a finished run
+    out: Path | str,      # the folder to write; must not exist, or be one written by this function
     license: str = None,  # an identifier such as "apache-2.0"; None leaves it out
 ) -> Path:
     "Write weights (safetensors), card and records as a folder to give away; raises FileNotFoundError or ValueError."
@@ -475,40 +522,40 @@ def _hub():
     "The Hub's interface; raises ImportError with the line that installs it."
     return _needs("huggingface_hub", "hub").HfApi(library_name="cifar_cam")
 
-# %% ../nbs/13_export.ipynb #95b29c01
+# %% ../nbs/13_export.ipynb #29e290ae
+def _check_name(name):
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+        raise ValueError(f"{name!r} is no name on the Hub; give user/model")
+
+# %% ../nbs/13_export.ipynb #3712237a
 def push_to_hub(
-    run_folder,            # a finished run
+    run_folder: Path | str,  # a finished run
     name: str,             # where to: "user/model"
     license: str = None,   # an identifier such as "apache-2.0"; None leaves it out
     private: bool = True,  # False shows it to everybody
     token: str = None,     # access token; None: the one `hf auth login` stored
 ) -> str:                  # the revision it got
-    "Send a run's model with its card to the Hub; raises what `save_pretrained` raises, ImportError, or the Hub's own errors."
+    "Send a run's model and card to the Hub; raises as `save_pretrained`, ImportError, or the Hub's own errors."
     import tempfile
     _check_name(name)
-    api = _hub()
+    api, message = _hub(), "Model, card and records by cifar_cam"
     with tempfile.TemporaryDirectory() as place:
         folder = save_pretrained(run_folder, Path(place)/name.split("/")[1], license)
         api.create_repo(name, private=private, exist_ok=True, token=token)
-        return api.upload_folder(repo_id=name, folder_path=folder, commit_message="Model, card and records by cifar_cam", token=token).oid
+        return api.upload_folder(repo_id=name, folder_path=folder, commit_message=message, token=token).oid
 
-# %% ../nbs/13_export.ipynb #35245b69
+# %% ../nbs/13_export.ipynb #63a692bf
 def from_hub(
     name: str,          # "user/model"
     revision: str,      # the commit, 40 characters; not a branch
     token: str = None,  # access token for a private model
-    folder=None,        # where to put it; None: the Hub's own cache
+    folder: Path | str = None,  # where to put it; None: the Hub's own cache
 ) -> nn.Module:         # in evaluation mode, with `.classes`, `.normalisation` and `.recipe`
-    "Fetch a model sent by `push_to_hub`; raises ValueError for a revision that is not pinned, CheckpointError, or ImportError."
+    "Fetch a model sent by `push_to_hub`; raises ValueError (revision not pinned), CheckpointError, or ImportError."
     _check_name(name)
     if not re.fullmatch(r"[0-9a-f]{40}", str(revision)):
-        raise ValueError(f"revision={revision!r} can change its meaning; give the 40 characters of a commit, as push_to_hub returned "
-                         "or the model's page shows under 'Files and versions'")
+        raise ValueError(f"revision={revision!r} can change its meaning; give the 40 characters of a commit, as "
+                         "push_to_hub returned or the model's page shows under 'Files and versions'")
     files = ["weights.safetensors", "model.json", "manifest.json"]
     place = _hub().snapshot_download(name, revision=revision, allow_patterns=files, token=token, local_dir=folder)
     return load_model(place)
-
-# %% ../nbs/13_export.ipynb #29e290ae
-def _check_name(name):
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
-        raise ValueError(f"{name!r} is no name on the Hub; give user/model")

@@ -21,7 +21,7 @@ from .capture import (Capture, capture, default_layer, find_layer, fitting_input
                                target_ids, undisturbed, unwrap)
 from .data import normalisation as as_normalisation
 
-# %% ../nbs/09_gradcam.ipynb #853293c9
+# %% ../nbs/09_gradcam.ipynb #c621d686
 @dataclass(eq=False, repr=False)
 class Explanation:
     "Evidence maps for each image, target and layer; made by `explain`, shows itself in a notebook."
@@ -38,27 +38,30 @@ class Explanation:
     colours: dict = field(default_factory=dict)  # layer -> (image, target, 3, height, width), where a method has it
     signed: bool = False   # whether the maps are drawn with both signs, as sensitivities are
 
-    @property
-    def layers(self) -> list:
-        "Names of the layers, in the order asked for."
-        return list(self.raw)
-
-    @property
-    def probabilities(self) -> torch.Tensor:
-        "Softmax of the logits, (image, class)."
-        return self.logits.softmax(1)
-
-    @property
-    def predicted(self) -> torch.Tensor:
-        "Ids of the predicted classes, (image,)."
-        return self.logits.argmax(1)
-
     def __len__(self):
         return len(self.logits)
 
     def __repr__(self):
         sizes = ", ".join(f"{name} {m.shape[2]}×{m.shape[3]}" for name, m in self.raw.items())
         return f"Explanation({self.method}: {len(self)} images, targets {', '.join(self.target_names)}, layers {sizes})"
+
+# %% ../nbs/09_gradcam.ipynb #567579f3
+@patch(as_prop=True)
+def layers(self: Explanation) -> list:
+    "Names of the layers, in the order asked for."
+    return list(self.raw)
+
+# %% ../nbs/09_gradcam.ipynb #8e17d706
+@patch(as_prop=True)
+def probabilities(self: Explanation) -> torch.Tensor:
+    "Softmax of the logits, (image, class)."
+    return self.logits.softmax(1)
+
+# %% ../nbs/09_gradcam.ipynb #32ebf18e
+@patch(as_prop=True)
+def predicted(self: Explanation) -> torch.Tensor:
+    "Ids of the predicted classes, (image,)."
+    return self.logits.argmax(1)
 
 # %% ../nbs/09_gradcam.ipynb #b359ac41
 @patch
@@ -70,6 +73,12 @@ def _layer(self: Explanation, layer):
         raise ValueError(f"this explanation has no layer {layer!r}, only {', '.join(self.layers)}; "
                          "name it in explain(layers=...)")
     return layer
+
+# %% ../nbs/09_gradcam.ipynb #b0e870ab
+@patch
+def _enlarged(self: Explanation, layer, size):
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    return nn.functional.interpolate(self.raw[layer], size=size, mode="bilinear", align_corners=False)
 
 # %% ../nbs/09_gradcam.ipynb #2dd664d6
 @patch
@@ -87,20 +96,14 @@ def _limits(self: Explanation, enlarged, scale):
     strongest = torch.where(both, enlarged.abs(), enlarged.clamp(min=0)).amax((-2, -1))
     return strongest.amax(1, keepdim=True).expand_as(strongest) if scale == "row" else strongest
 
-# %% ../nbs/09_gradcam.ipynb #b0e870ab
-@patch
-def _enlarged(self: Explanation, layer, size):
-    size = (size, size) if isinstance(size, int) else tuple(size)
-    return nn.functional.interpolate(self.raw[layer], size=size, mode="bilinear", align_corners=False)
-
-# %% ../nbs/09_gradcam.ipynb #92bc44d0
+# %% ../nbs/09_gradcam.ipynb #ddb2ec49
 @patch
 def maps(
     self: Explanation,
-    layer: str = None,     # one of `layers`; None takes the last
-    size=32,               # height and width in pixels, one number or two
-    scale: str = "image",  # "image": each map by its own maximum; "row": by its image's maximum; "none": raw values
-) -> torch.Tensor:         # (image, target, size, size)
+    layer: str = None,       # one of `layers`; None takes the last
+    size: int | tuple = 32,  # height and width in pixels, one number or two
+    scale: str = "image",    # "image": each map by its own maximum; "row": by its image's maximum; "none": raw values
+) -> torch.Tensor:           # (image, target, size, size)
     "Maps enlarged for display, in 0..1 (−1..1 if signed) unless scale is none; raises ValueError for unknown names."
     enlarged = self._enlarged(self._layer(layer), size)
     if scale == "none":
@@ -109,15 +112,16 @@ def maps(
     shown = torch.where(self._both_signs()[..., None, None], enlarged, enlarged.clamp(min=0))
     return shown / torch.where(limits > 0, limits, 1)
 
-# %% ../nbs/09_gradcam.ipynb #ada38c66
+# %% ../nbs/09_gradcam.ipynb #b8313153
 @patch
 def __getitem__(self: Explanation, chosen) -> Explanation:
     "The explanation of some of the images: one number, a slice, a list of numbers or a mask; raises IndexError."
     chosen = np.atleast_1d(np.arange(len(self))[chosen])
     part = lambda values: None if values is None else values[chosen]
     layers = lambda found: {name: values[chosen] for name, values in found.items()}
-    return replace(self, raw=layers(self.raw), colours=layers(self.colours), targets=part(self.targets), against=part(self.against),
-                   logits=part(self.logits), labels=part(self.labels), pictures=part(self.pictures))
+    return replace(self, raw=layers(self.raw), colours=layers(self.colours), targets=part(self.targets),
+                   against=part(self.against), logits=part(self.logits), labels=part(self.labels),
+                   pictures=part(self.pictures))
 
 # %% ../nbs/09_gradcam.ipynb #30421247
 @patch
@@ -158,6 +162,32 @@ def _carried(model, name):
     found = getattr(model, name, None)
     return getattr(unwrap(model), name, None) if found is None or isinstance(found, nn.Module) else found
 
+# %% ../nbs/09_gradcam.ipynb #1858ff32
+def _first_known(*values):
+    return next((value for value in values if value is not None), None)
+
+# %% ../nbs/09_gradcam.ipynb #bb1a7bb0
+def _find_normalisation(model, given):
+    "The normalisation given, or the one the model carries; raises ValueError when both are there and differ."
+    own, given = (norm if norm is None or hasattr(norm, "mean") else as_normalisation(norm)
+                  for norm in (_carried(model, "normalisation"), given))
+    if own and given and (own.mean, own.std) != (given.mean, given.std):
+        raise ValueError(f"the model was trained with another normalisation ({own.mean}, {own.std}) than the one "
+                         f"given ({given.mean}, {given.std}); leave normalisation out, or set model.normalisation "
+                         "if that is what is wrong")
+    return given or own
+
+# %% ../nbs/09_gradcam.ipynb #53afbe4e
+def _pictures_of(x, norm):
+    "Pictures behind a batch; without a normalisation its colours are stretched to what can be shown."
+    values = x.detach().double().cpu()
+    if values.ndim != 4 or values.shape[1] not in (1, 3) or not len(values) or not values.isfinite().all():
+        return None
+    if norm is not None:
+        return draw.denormalise(values, norm.mean, norm.std)
+    low, high = float(values.min()), float(values.max())
+    return draw.as_pictures((values - low) / ((high - low) or 1))
+
 # %% ../nbs/09_gradcam.ipynb #a82a6da1
 def _network_input(x, norm):
     "A normalised float batch, and the pictures (N,H,W,3) in 0..1 to draw."
@@ -175,17 +205,6 @@ def _network_input(x, norm):
                          "or a normalised float batch")
     pictures = draw.as_pictures(x)
     return torch.tensor(((pictures - norm.mean) / norm.std).transpose(0, 3, 1, 2), dtype=torch.float32), pictures
-
-# %% ../nbs/09_gradcam.ipynb #53afbe4e
-def _pictures_of(x, norm):
-    "Pictures behind a batch; without a normalisation its colours are stretched to what can be shown."
-    values = x.detach().double().cpu()
-    if values.ndim != 4 or values.shape[1] not in (1, 3) or not len(values) or not values.isfinite().all():
-        return None
-    if norm is not None:
-        return draw.denormalise(values, norm.mean, norm.std)
-    low, high = float(values.min()), float(values.max())
-    return draw.as_pictures((values - low) / ((high - low) or 1))
 
 # %% ../nbs/09_gradcam.ipynb #166bbdb3
 def _checked_labels(labels, images):
@@ -209,20 +228,6 @@ def _checked_classes(classes, labels, count):
                          f"logits: 0 to {count - 1}; it was trained on other classes")
     return classes
 
-# %% ../nbs/09_gradcam.ipynb #1569b447
-def _check_map_sizes(maps):
-    small = []
-    for name, map in maps.items():
-        height, width = map.shape[-2:]
-        if height * width == 1:
-            raise ValueError(f"layer {name!r} gives a map of 1×1: it cannot say where; choose an earlier layer, "
-                             "or a network that keeps larger maps (create_model(..., last_stride=1))")
-        if min(height, width) < smallest_map:
-            small.append(f"{name} {height}×{width}")
-    if small:
-        warnings.warn(f"coarse maps at {', '.join(small)}: they can only say roughly where; "
-                      "an earlier layer has finer ones", stacklevel=4)
-
 # %% ../nbs/09_gradcam.ipynb #f1db89e3
 def _target_list(targets):
     "Targets as a list; all of them stay a word until the classes are known."
@@ -238,6 +243,29 @@ def _target_names(targets, classes):
     if targets == "all":
         return classes
     return tuple(" − ".join(map(str, t)) if isinstance(t, (tuple, list)) else str(t) for t in targets)
+
+# %% ../nbs/09_gradcam.ipynb #20e93863
+def _default_layers(model, x, name):
+    "The layers for a method when none is named, and a note about them."
+    if name in input_methods:
+        return None, "shows the input itself, no layer"
+    least = 2 if name == "cam" else smallest_map
+    layer, (height, width) = default_layer(model, x, least)
+    return layer, f"layer {layer} ({height}×{width}) was chosen: the deepest with a map of at least {least} pixels"
+
+# %% ../nbs/09_gradcam.ipynb #1569b447
+def _check_map_sizes(maps):
+    small = []
+    for name, map in maps.items():
+        height, width = map.shape[-2:]
+        if height * width == 1:
+            raise ValueError(f"layer {name!r} gives a map of 1×1: it cannot say where; choose an earlier layer, "
+                             "or a network that keeps larger maps (create_model(..., last_stride=1))")
+        if min(height, width) < smallest_map:
+            small.append(f"{name} {height}×{width}")
+    if small:
+        warnings.warn(f"coarse maps at {', '.join(small)}: they can only say roughly where; "
+                      "an earlier layer has finer ones", stacklevel=4)
 
 # %% ../nbs/09_gradcam.ipynb #7d9f8495
 def _in_parts(model, x, layers, targets, labels, classes, method, batch_size, options):
@@ -257,25 +285,14 @@ def _in_parts(model, x, layers, targets, labels, classes, method, batch_size, op
         on_cpu = lambda tensors: {name: tensor.cpu() for name, tensor in tensors.items()}
         yield on_cpu(maps), on_cpu(found.colours), plus.cpu(), minus.cpu(), found.logits.cpu()
 
-# %% ../nbs/09_gradcam.ipynb #20e93863
-def _default_layers(model, x, name):
-    "The layers for a method when none is named, and a note about them."
-    if name in input_methods:
-        return None, "shows the input itself, no layer"
-    least = 2 if name == "cam" else smallest_map
-    layer, (height, width) = default_layer(model, x, least)
-    return layer, f"layer {layer} ({height}×{width}) was chosen: the deepest with a map of at least {least} pixels"
+# %% ../nbs/09_gradcam.ipynb #9e43bf78
+def _joined(parts):
+    "The parts of a large set as one: maps, colours, targets, contrasts, logits."
+    maps, colours, *rest = zip(*parts)
+    by_layer = [{layer: torch.cat([part[layer] for part in kind]) for layer in kind[0]} for kind in (maps, colours)]
+    return *by_layer, *(torch.cat(kind) for kind in rest)
 
-# %% ../nbs/09_gradcam.ipynb #6ad1dc90
-def _find_normalisation(model, given):
-    "The normalisation given, or the one the model carries; raises ValueError when both are there and differ."
-    own, given = (norm if norm is None or hasattr(norm, "mean") else as_normalisation(norm) for norm in (_carried(model, "normalisation"), given))
-    if own and given and (own.mean, own.std) != (given.mean, given.std):
-        raise ValueError(f"the model was trained with another normalisation ({own.mean}, {own.std}) than the one given ({given.mean}, "
-                         f"{given.std}); leave normalisation out, or set model.normalisation if that is what is wrong")
-    return given or own
-
-# %% ../nbs/09_gradcam.ipynb #2f69973c
+# %% ../nbs/09_gradcam.ipynb #e9d75459
 def explain(
     model: nn.Module,                 # maps (N,3,H,W) to logits (N,K)
     x,                                # normalised float batch (N,3,H,W), raw uint8 images (N,H,W,3), or `Images`
@@ -288,7 +305,7 @@ def explain(
     batch_size: int = None,           # images computed at a time; None lets the method choose
     **options,                        # of the method, e.g. patch=8 for occlusion
 ) -> Explanation:                     # maps, targets, logits; shows itself
-    "Explain the logits of a batch by maps of evidence; raises ValueError with cause and fix for unusable input."
+    "Explain the logits of a batch by maps of evidence; raises ValueError for unusable input, layers, targets, options."
     name, function = cam_method(method)
     norm = _find_normalisation(model, normalisation)
     labels = getattr(x, "labels", None) if labels is None else labels
@@ -302,16 +319,11 @@ def explain(
     if norm is None:
         notes.append("colours are stretched: no normalisation is known")
     batch_size = batch_size or (256 if callable(method) or name in cam_methods else 32)
-    parts = list(zip(*_in_parts(model, x, layers, targets, labels, classes, method, batch_size, options)))
-    raw, colours = ({layer: torch.cat([part[layer] for part in kind]) for layer in kind[0]} for kind in parts[:2])
-    plus, minus, logits = (torch.cat(part) for part in parts[2:])
+    parts = list(_in_parts(model, x, layers, targets, labels, classes, method, batch_size, options))
+    raw, colours, plus, minus, logits = _joined(parts)
     classes = _checked_classes(classes, labels, logits.shape[1])
     return Explanation(raw, plus, minus, _target_names(targets, classes), logits, labels, classes, pictures, name,
                        "; ".join(notes), colours, name in sensitivities)
-
-# %% ../nbs/09_gradcam.ipynb #1858ff32
-def _first_known(*values):
-    return next((value for value in values if value is not None), None)
 
 # %% ../nbs/09_gradcam.ipynb #62b2576a
 _scale_words = {"row": "one colour scale for each picture, full red is its strongest evidence",
@@ -370,6 +382,11 @@ def _cells(self: Explanation, layer, scale):
         return lambda ax: draw.show_overlay(self.pictures[i], map, ax, limit, signed, grey=0.8)
     return cell
 
+# %% ../nbs/09_gradcam.ipynb #7165cb51
+@patch
+def _true_title(self: Explanation, i):
+    return "" if self.labels is None else self._class(self.labels[i])
+
 # %% ../nbs/09_gradcam.ipynb #649f0de0
 @patch
 def plot(
@@ -390,11 +407,6 @@ def plot(
     note = self._figure_note(layer, scale)
     return draw.image_table(cells, column_titles=heads, cell_titles=titles, tile=tile, note=note)
 
-# %% ../nbs/09_gradcam.ipynb #7165cb51
-@patch
-def _true_title(self: Explanation, i):
-    return "" if self.labels is None else self._class(self.labels[i])
-
 # %% ../nbs/09_gradcam.ipynb #ee704ef6
 @patch
 def _repr_html_(self: Explanation):
@@ -404,17 +416,17 @@ def _repr_html_(self: Explanation):
     picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
     return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
 
-# %% ../nbs/09_gradcam.ipynb #4b3eec2e
+# %% ../nbs/09_gradcam.ipynb #3ff9753e
 @patch
 def save(
     self: Explanation,
-    path,       # where to; must end in .png
+    path,       # where to, a text or Path; must end in .png
     **options,  # passed to `plot`: count, layer, scale, tile
-):  # the path
-    "Write the figure of `plot` as a PNG file and return its path."
+):              # the path
+    "Write the figure of `plot`, with its options, as a PNG file; returns the path, ValueError for another ending."
     return draw.save_figure(self.plot(**options), path, close=True)
 
-# %% ../nbs/09_gradcam.ipynb #0c97e269
+# %% ../nbs/09_gradcam.ipynb #ab947292
 @patch
 def overlay(
     self: Explanation,
@@ -429,7 +441,8 @@ def overlay(
     layer, one = self._layer(layer), self[i]
     map = one.maps(layer, self._drawable().shape[1:3], scale)[0, t]
     picture, signed = self.pictures[i] if picture is None else picture, bool(one._both_signs()[0, t])
-    return lambda ax: draw.show_overlay(picture, map, ax, 1.0, signed, opacity, tuple(one.raw[layer].shape[2:]), grey=0.8)
+    native = tuple(one.raw[layer].shape[2:])
+    return lambda ax: draw.show_overlay(picture, map, ax, 1.0, signed, opacity, native, grey=0.8)
 
 # %% ../nbs/09_gradcam.ipynb #bb017213
 @patch
@@ -453,7 +466,7 @@ def plot_layers(
 # %% ../nbs/09_gradcam.ipynb #fbbe0d55
 shown_methods = ("gradcam", "hirescam", "layercam", "ablationcam", "eigencam", "occlusion", "guided-backprop")
 
-# %% ../nbs/09_gradcam.ipynb #da166b2d
+# %% ../nbs/09_gradcam.ipynb #abf5e424
 def compare_methods(
     model: nn.Module,      # maps (N,3,H,W) to logits (N,K)
     x,                     # as for `explain`
@@ -463,7 +476,7 @@ def compare_methods(
     target="predicted",    # one target, as for `explain`
     **known,               # classes, normalisation, batch_size, passed to `explain`
 ) -> dict:                 # method -> Explanation
-    "Explanations of the same pictures by several methods; raises ValueError as `explain` does."
+    "Explanations of the same pictures by several methods; `known` goes to `explain`, which raises ValueError."
     def layers_for(name):
         return None if cam_method(name)[0] in input_methods else layers
     return {cam_method(name)[0]: explain(model, x, labels, layers_for(name), [target], name, **known) for name in names}
@@ -498,29 +511,34 @@ def mistakes(self: Explanation) -> np.ndarray:
         raise ValueError("mistakes need labels; pass labels=... to explain")
     return np.flatnonzero((self.predicted != self.labels).numpy())
 
-# %% ../nbs/09_gradcam.ipynb #0b6a9e2d
+# %% ../nbs/09_gradcam.ipynb #93f4b358
+@patch
+def _mistake_rows(self: Explanation, block, cell):
+    "Tiles and titles of the pictures `block`: the pictures themselves, then their overlays target by target."
+    tiles, titles = [[self.pictures[i] for i in block]], [[f"true: {self._class(self.labels[i])}" for i in block]]
+    for t in range(len(self.target_names)):
+        tiles.append([cell("overlay", i, t) for i in block])
+        titles.append([self.caption(i, t) for i in block])
+    return tiles, titles
+
+# %% ../nbs/09_gradcam.ipynb #0b139e00
 @patch
 def plot_mistakes(
     self: Explanation,
-    grid=(2, 5),          # rows and columns of pictures: (2, 5), (4, 5), (5, 5), …
-    layer: str = None,    # None takes the last of `layers`
-    scale: str = "row",   # "row" compares the targets of a picture, "image" shows each map at full strength
-    tile: float = 0.96,   # width of a tile in inches
+    grid: tuple = (2, 5),  # rows and columns of pictures: (2, 5), (4, 5), (5, 5), …
+    layer: str = None,     # None takes the last of `layers`
+    scale: str = "row",    # "row" compares the targets of a picture, "image" shows each map at full strength
+    tile: float = 0.96,    # width of a tile in inches
 ):  # matplotlib Figure
     "Wrong pictures, each above its overlays for every target; raises ValueError when there is none."
     layer, wrong, (rows, columns) = self._layer(layer), self.mistakes(), grid
     cell = self._cells(layer, scale)
     if not len(wrong):
         raise ValueError(f"there is no mistake to show: all {len(self)} pictures are classified correctly")
-    blocks = [wrong[start:start + columns] for start in range(0, min(len(wrong), rows * columns), columns)]
-    cells, titles = [], []
-    for block in blocks:
-        cells += [[self.pictures[i] for i in block]]
-        titles += [[f"true: {self._class(self.labels[i])}" for i in block]]
-        for t in range(len(self.target_names)):
-            cells += [[cell("overlay", i, t) for i in block]]
-            titles += [[self.caption(i, t) for i in block]]
+    starts = range(0, min(len(wrong), rows * columns), columns)
+    blocks = [self._mistake_rows(wrong[start:start + columns], cell) for start in starts]
+    tiles, titles = (sum((block[part] for block in blocks), []) for part in range(2))
     names = ["picture", *self.target_names] * len(blocks)
     colors = [["crimson" if name == "predicted" else "black"] * columns for name in names]
-    return draw.image_table(cells, names, cell_titles=titles, title_colors=colors, tile=tile,
+    return draw.image_table(tiles, names, cell_titles=titles, title_colors=colors, tile=tile,
                             note=self._figure_note(layer, scale))

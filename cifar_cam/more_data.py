@@ -36,24 +36,28 @@ def _unpacked(data, name, limit=200_000_000):
         raise ValueError(f"{plain(name)} unpacks to more than {limit:,} bytes; use the official file")
     return data
 
-# %% ../nbs/01a_more_data.ipynb #f8bb250e
+# %% ../nbs/01a_more_data.ipynb #4732ab87
 def read_idx(
-    data: bytes,     # the whole file, gzipped or not
-    axes: int,       # how many axes it must have: 3 for pictures, 1 for labels
+    data: bytes,             # the whole file, gzipped or not
+    axes: int,               # how many axes it must have: 3 for pictures, 1 for labels
     name: str = "the file",  # what to call it in an error
-) -> np.ndarray:     # uint8
-    "Read an IDX file of bytes; raises ValueError when it is none, or cut short."
+) -> np.ndarray:             # uint8
+    "Read an IDX file of bytes; raises ValueError when it is none, cut short, or has other axes."
     data = _unpacked(data, name)
     if data[:4] != bytes([0, 0, 8, axes]) or len(data) < 4 + 4 * axes:
-        raise ValueError(f"{plain(name)} is no IDX file of bytes with {axes} axes (it begins with {data[:4].hex() or 'nothing'}); "
-                         "use the official files")
+        raise ValueError(f"{plain(name)} is no IDX file of bytes with {axes} axes (it begins with "
+                         f"{data[:4].hex() or 'nothing'}); use the official files")
     shape = np.frombuffer(data, ">u4", axes, 4).tolist()
     if math.prod(shape) != len(data) - 4 - 4 * axes:
-        raise ValueError(f"{plain(name)} says it holds {plain(shape)} bytes, but {len(data) - 4 - 4 * axes:,} follow; fetch it again")
+        raise ValueError(f"{plain(name)} says it holds {plain(shape)} bytes, but {len(data) - 4 - 4 * axes:,} follow; "
+                         "fetch it again")
     return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
-# %% ../nbs/01a_more_data.ipynb #3befdf28
-_files = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+# %% ../nbs/01a_more_data.ipynb #17a3e1a0
+_files = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz",
+          "t10k-labels-idx1-ubyte.gz")
+
+# %% ../nbs/01a_more_data.ipynb #4ff169e5
 _idx_sets = {
     "mnist": dict(
         classes=tuple("0123456789"), sizes=(9_912_422, 28_881, 1_648_877, 4_542),
@@ -63,7 +67,9 @@ _idx_sets = {
                 "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6")),
     "fashion-mnist": dict(
-        classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"), sizes=(None,) * 4,
+        classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                 "Ankle boot"),
+        sizes=(None,) * 4,
         urls=["https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
               "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"],
         sha256=("3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -72,13 +78,14 @@ _idx_sets = {
                 "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5")),
 }
 
-# %% ../nbs/01a_more_data.ipynb #df1ee2b9
+# %% ../nbs/01a_more_data.ipynb #352a36af
 def _idx_images(pictures, labels, kind, note):
     "One set out of its two arrays; raises ValueError when they do not belong together."
     if len(pictures) != len(labels) or labels.max(initial=0) > 9:
-        raise ValueError(f"{kind}: {len(pictures):,} pictures and {len(labels):,} labels up to {labels.max(initial=0)} do not belong together; "
-                         "use the official files")
-    return Images(np.repeat(pictures[..., None], 3, -1), labels.astype(np.int64), _idx_sets[kind]["classes"], name=kind, note=note)
+        raise ValueError(f"{kind}: {len(pictures):,} pictures and {len(labels):,} labels up to {labels.max(initial=0)} "
+                         "do not belong together; use the official files")
+    return Images(np.repeat(pictures[..., None], 3, -1), labels.astype(np.int64), _idx_sets[kind]["classes"], name=kind,
+                  note=note)
 
 # %% ../nbs/01a_more_data.ipynb #3b51178b
 def _read_idx_set(read, kind, note=""):
@@ -86,32 +93,34 @@ def _read_idx_set(read, kind, note=""):
     arrays = [read_idx(read(name), 3 if "images" in name else 1, name) for name in _files]
     return _idx_images(*arrays[:2], kind, note), _idx_images(*arrays[2:], kind, note)
 
-# %% ../nbs/01a_more_data.ipynb #524e5aad
+# %% ../nbs/01a_more_data.ipynb #f905a376
 def _idx_data(kind, folder):
     "MNIST or Fashion-MNIST from `folder`, fetched into it where it is not there."
     layout, folder = _idx_sets[kind], Path(folder) if folder else fetch.cache_dir()/kind
     for name, sha256, size in zip(_files, layout["sha256"], layout["sizes"]):
-        fetch.download([url + name for url in layout["urls"]], folder/name, sha256, size, nearby=(f"{kind}/{name}", name))
+        fetch.download([url + name for url in layout["urls"]], folder/name, sha256, size,
+                       nearby=(f"{kind}/{name}", name))
     return _read_idx_set(lambda name: (folder/name).read_bytes(), kind)
 
-# %% ../nbs/01a_more_data.ipynb #9765f11c
+# %% ../nbs/01a_more_data.ipynb #1e041690
 def mnist(
-    folder=None,  # where to keep the four files; default: mnist/ in the package's cache folder (environment variable CIFAR_CAM_HOME)
-) -> tuple:       # (60,000 training `Images`, 10,000 test `Images`) of 28×28
+    folder: Path | str | None = None,  # where to keep the four files; None: mnist/ in the cache folder, see `cache_dir`
+) -> tuple:                            # (60,000 training `Images`, 10,000 test `Images`) of 28×28
     "MNIST, downloaded once and SHA-256 checked; raises DownloadError."
     return _idx_data("mnist", folder)
 
-# %% ../nbs/01a_more_data.ipynb #288dd69e
+# %% ../nbs/01a_more_data.ipynb #67cb9c7a
 def fashion_mnist(
-    folder=None,  # as for `mnist`, default: fashion-mnist/
-) -> tuple:       # (60,000 training `Images`, 10,000 test `Images`) of 28×28
+    folder: Path | str | None = None,  # as for `mnist`; None: fashion-mnist/
+) -> tuple:                            # (60,000 training `Images`, 10,000 test `Images`) of 28×28
     "Fashion-MNIST, downloaded once and SHA-256 checked; raises DownloadError."
     return _idx_data("fashion-mnist", folder)
 
-# %% ../nbs/01a_more_data.ipynb #11a1e839
+# %% ../nbs/01a_more_data.ipynb #946e335a
 def _idx_folder(path):
     "The two sets in a folder with the four files, or None."
-    there = {name: next((f for f in (path/name, path/name.removesuffix(".gz")) if f.is_file()), None) for name in _files}
+    there = {name: next((f for f in (path/name, path/name.removesuffix(".gz")) if f.is_file()), None)
+             for name in _files}
     if not all(there.values()):
         return None
     first = hashlib.sha256(there[_files[0]].read_bytes()).hexdigest()
@@ -120,22 +129,24 @@ def _idx_folder(path):
     kind = kind or ("fashion-mnist" if "fashion" in path.name.lower() else "mnist")
     return _read_idx_set(lambda name: there[name].read_bytes(), kind, note)
 
-# %% ../nbs/01a_more_data.ipynb #37ecec83
+# %% ../nbs/01a_more_data.ipynb #06cb5052
 _tiny = dict(
-    file="tiny-imagenet-200.zip", size=248_100_043, sha256="6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",
+    file="tiny-imagenet-200.zip", size=248_100_043,
+    sha256="6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",
     urls=["https://cs231n.stanford.edu/tiny-imagenet-200.zip", "http://cs231n.stanford.edu/tiny-imagenet-200.zip"])
 
-
+# %% ../nbs/01a_more_data.ipynb #36f5f1ac
 def _class_words(text, numbers):
     "Short names that differ: the first word of each, or more of them where two classes share it."
     words = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
     terms = {number: words.get(number, number).split(", ") for number in numbers}
     firsts = Counter(parts[0] for parts in terms.values())
-    return [parts[0] if firsts[parts[0]] == 1 else f"{parts[0]} ({parts[1] if len(parts) > 1 else number})" for number, parts in terms.items()]
+    return [parts[0] if firsts[parts[0]] == 1 else f"{parts[0]} ({parts[1] if len(parts) > 1 else number})"
+            for number, parts in terms.items()]
 
-# %% ../nbs/01a_more_data.ipynb #300ee973
+# %% ../nbs/01a_more_data.ipynb #d73bc197
 def _tiny_members(names):
-    "Class numbers in order, their training pictures, and the validation pictures there are, by what the members are called."
+    "Class numbers in order, their training pictures and the validation pictures, by the names of the members."
     train, valid = {}, []
     for name in sorted(names):
         parts = name.split("/")
@@ -145,10 +156,11 @@ def _tiny_members(names):
             valid.append(name)
     return sorted(train), train, valid
 
-# %% ../nbs/01a_more_data.ipynb #b90fa908
+# %% ../nbs/01a_more_data.ipynb #be0d2c5c
 def _tiny_answers(text):
     "The class number of each validation picture out of `val_annotations.txt`."
-    return {f"val/images/{parts[0]}": parts[1] for parts in (line.split("\t") for line in text.splitlines()) if len(parts) > 1}
+    return {f"val/images/{parts[0]}": parts[1] for parts in (line.split("\t") for line in text.splitlines())
+            if len(parts) > 1}
 
 # %% ../nbs/01a_more_data.ipynb #a2ba4600
 def _decoded(read, names, pixels=64):
@@ -160,24 +172,26 @@ def _decoded(read, names, pixels=64):
         pictures[k] = picture.pixels if picture.pixels.shape == pictures.shape[1:] else fit(picture, pixels).pixels
     return pictures
 
-# %% ../nbs/01a_more_data.ipynb #b7683404
+# %% ../nbs/01a_more_data.ipynb #8040bf6c
 def _read_tiny(names, read, source):
-    "The two sets of Tiny ImageNet from its member `names` and `read(names) -> {name: bytes}`; raises ValueError naming `source`."
+    "The two sets from the member `names` and `read(names) -> {name: bytes}`; raises ValueError naming `source`."
     numbers, train, valid = _tiny_members(names)
     tables = ["words.txt", "val/val_annotations.txt"]
     if len(numbers) < 2 or not valid or not set(tables) <= set(names):
-        raise ValueError(f"{plain(source)} is not laid out as Tiny ImageNet (train/<class>/images/, val/images/, val/val_annotations.txt, "
-                         "words.txt); use the official archive, or unpack another one and give its folder")
+        raise ValueError(f"{plain(source)} is not laid out as Tiny ImageNet (train/<class>/images/, val/images/, "
+                         "val/val_annotations.txt, words.txt); use the official archive, or unpack another one and "
+                         "give its folder")
     words, answers = (text.decode(errors="replace") for text in read(tables).values())
     answers = _tiny_answers(answers)
     wrong = [name for name in valid if answers.get(name) not in train]
     if wrong:
-        raise ValueError(f"{plain(source)}: {len(wrong):,} validation pictures have no known class, {plain(wrong[0])} is the first; "
-                         "use the official archive")
+        raise ValueError(f"{plain(source)}: {len(wrong):,} validation pictures have no known class, {plain(wrong[0])} "
+                         "is the first; use the official archive")
     of = {name: number for number in numbers for name in train[number]} | answers
     classes = _class_words(words, numbers)
     files = [name for turn in zip_longest(*(train[number] for number in numbers)) for name in turn if name]
-    return tuple(Images(_decoded(read, part), np.array([numbers.index(of[name]) for name in part]), classes, name="tiny-imagenet")
+    return tuple(Images(_decoded(read, part), np.array([numbers.index(of[name]) for name in part]), classes,
+                        name="tiny-imagenet")
                  for part in (files, valid))
 
 # %% ../nbs/01a_more_data.ipynb #2ead2986
@@ -187,37 +201,39 @@ def _tiny_zip(path):
     read = lambda wanted: dict(zip(wanted, fetch.archive_members(path, [names[name] for name in wanted]).values()))
     return _read_tiny(names, read, path)
 
-# %% ../nbs/01a_more_data.ipynb #b73f1280
+# %% ../nbs/01a_more_data.ipynb #91932e76
 def _tiny_folder(path):
     "The two sets of Tiny ImageNet from its unpacked folder."
-    names = [p.relative_to(path).as_posix() for part in ("train", "val") for p in (path/part).rglob("*") if p.is_file()] + ["words.txt"]
+    names = [p.relative_to(path).as_posix() for part in ("train", "val")
+             for p in (path/part).rglob("*") if p.is_file()] + ["words.txt"]
     return _read_tiny(names, lambda wanted: {name: (path/name).read_bytes() for name in wanted}, path)
 
-# %% ../nbs/01a_more_data.ipynb #6cf38f4c
+# %% ../nbs/01a_more_data.ipynb #b841ca65
 def _poured_together(train, test, share, seed=0):
     "Both sets as one, split anew class by class."
-    whole = Images(np.concatenate([train.images, test.images]), np.concatenate([train.labels, test.labels]), train.classes, name=train.name,
-                   note=f"train and val poured together, {share:.0%} of each class set aside for testing by seed {seed}")
-    return whole.split(share, seed)
+    images, labels = (np.concatenate([getattr(part, name) for part in (train, test)]) for name in ("images", "labels"))
+    note = f"train and val poured together, {share:.0%} of each class set aside for testing by seed {seed}"
+    return Images(images, labels, train.classes, name=train.name, note=note).split(share, seed)
 
-# %% ../nbs/01a_more_data.ipynb #29da4cf6
+# %% ../nbs/01a_more_data.ipynb #7768003a
 def tiny_imagenet(
-    folder=None,                 # where to keep the archive; default: the package's cache folder (environment variable CIFAR_CAM_HOME)
-    share: float | None = None,  # None: the official 100,000 and 10,000; 0.3: poured together and split 70 : 30, as the courses did
-) -> tuple:                      # (training `Images`, test `Images`) of 64×64, 200 classes; 1.4 GB of memory
+    folder: Path | str | None = None,  # where to keep the archive; None: the cache folder, see `cache_dir`
+    share: float | None = None,        # None: the official 100,000 and 10,000; 0.3: poured together and split 70 : 30
+) -> tuple:                            # (training `Images`, test `Images`) of 64×64, 200 classes; 1.4 GB of memory
     "Tiny ImageNet, downloaded once, SHA-256 checked and read without extracting anything; raises DownloadError."
     path = (Path(folder) if folder else fetch.cache_dir())/_tiny["file"]
     sets = _tiny_zip(fetch.download(_tiny["urls"], path, _tiny["sha256"], _tiny["size"]))
     return sets if share is None else _poured_together(*sets, share)
 
-# %% ../nbs/01a_more_data.ipynb #f06ba4ec
-data_sets = {"mnist": mnist, "fashion-mnist": fashion_mnist, "tiny-imagenet": tiny_imagenet, "tiny-imagenet-70-30": lambda: tiny_imagenet(share=0.3)}
+# %% ../nbs/01a_more_data.ipynb #c058718a
+data_sets = {"mnist": mnist, "fashion-mnist": fashion_mnist, "tiny-imagenet": tiny_imagenet,
+             "tiny-imagenet-70-30": lambda: tiny_imagenet(share=0.3)}
 
-# %% ../nbs/01a_more_data.ipynb #d8af93c1
+# %% ../nbs/01a_more_data.ipynb #d924cfad
 def from_path(
     path: Path,   # an existing file or folder
 ) -> tuple:       # (training `Images`, test `Images`), or None when it is laid out as none of these sets
-    "Read MNIST or Tiny ImageNet from where it is."
+    "Read MNIST or Tiny ImageNet from where it is; raises ValueError for damaged files."
     if path.is_file():
         return _tiny_zip(path) if path.suffix.lower() == ".zip" else None
     if (path/"words.txt").is_file() and (path/"val"/"val_annotations.txt").is_file():

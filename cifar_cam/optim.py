@@ -16,36 +16,61 @@ from fastcore.basics import patch
 
 from . import show as draw
 
-# %% ../nbs/04_optim.ipynb #dbec3a16
+# %% ../nbs/04_optim.ipynb #692f2637
 @dataclass(frozen=True)
 class Schedule:
     "`schedule(step)` is the learning rate of that step, `schedule.momentum(step)` its momentum or None."
     name: str
     steps: int             # length in steps; the trainer refuses to run past it
-    steps_per_epoch: int
+    steps_per_epoch: int   # batches in an epoch
     rate: object           # function: step -> learning rate
     momentum_at: object = None  # function: step -> momentum, or None to leave it alone
-    adapts: tuple = ()     # settings of a schedule whose `rate` takes (step, losses of the epochs so far); others: empty
+    adapts: tuple = ()     # settings of a schedule whose `rate` takes (step, losses so far); others: empty
 
-    def __call__(self, step: int, losses=()) -> float:
+    def __call__(
+        self,
+        step: int,         # from 0 to `steps` - 1
+        losses: tuple = (),  # validation loss of each epoch so far; only an adapting schedule looks at them
+    ) -> float:
+        "The learning rate of this step; raises ValueError outside the schedule."
         if not 0 <= step < self.steps:
             raise ValueError(f"the schedule {self.name!r} has steps 0 to {self.steps - 1}, asked for {step}; "
                              "to train longer, make a schedule for more epochs")
         return self.rate(step, losses) if self.adapts else self.rate(step)
 
-    def momentum(self, step: int):
-        "The momentum of this step, or None when the schedule does not touch it."
-        return self.momentum_at(step) if self.momentum_at else None
+# %% ../nbs/04_optim.ipynb #26f903ec
+@patch
+def momentum(
+    self: Schedule,
+    step: int,  # from 0 to `steps` - 1
+) -> float | None:
+    "The momentum of this step, or None when the schedule does not touch it."
+    return self.momentum_at(step) if self.momentum_at else None
 
-    def __repr__(self):
-        rates = [self(0), max(map(self, range(self.steps))), self(self.steps - 1)]
-        return (f"Schedule({self.name}: {self.steps:,} steps, {self.steps / self.steps_per_epoch:g} epochs, "
-                f"first rate {rates[0]:.3g}, highest {rates[1]:.3g}, last {rates[2]:.3g})")
+# %% ../nbs/04_optim.ipynb #9e656620
+@patch
+def __repr__(self: Schedule):
+    rates = [self(0), max(map(self, range(self.steps))), self(self.steps - 1)]
+    return (f"Schedule({self.name}: {self.steps:,} steps, {self.steps / self.steps_per_epoch:g} epochs, "
+            f"first rate {rates[0]:.3g}, highest {rates[1]:.3g}, last {rates[2]:.3g})")
 
-# %% ../nbs/04_optim.ipynb #cd4229f8
+# %% ../nbs/04_optim.ipynb #6078fdba
+@patch
+def plot(
+    self: Schedule,
+    ax=None,    # Axes to draw on; None: a new figure
+    losses=(),  # an adapting schedule: the loss of each epoch, real or imagined
+):
+    "The rate at every step against the epoch; returns the Axes."
+    epochs = [step / self.steps_per_epoch for step in range(self.steps)]
+    rates = {self.name: [self(step, losses) for step in range(self.steps)]}
+    return draw.curves(rates, ax=ax, x=epochs, xlabel="epoch", ylabel="learning rate")
+
+# %% ../nbs/04_optim.ipynb #a376fb51
 def _check_length(epochs, steps_per_epoch):
     if epochs < 1 or steps_per_epoch < 1:
-        raise ValueError(f"a schedule needs at least one epoch of one step, got {epochs} epochs of {steps_per_epoch} steps")
+        raise ValueError("a schedule needs at least one epoch of one step, "
+                         f"got {epochs} epochs of {steps_per_epoch} steps")
 
 # %% ../nbs/04_optim.ipynb #65e51c15
 def constant(
@@ -70,7 +95,7 @@ def _piecewise(points, shape):
         return points[-1][1]
     return value
 
-# %% ../nbs/04_optim.ipynb #dc799140
+# %% ../nbs/04_optim.ipynb #47d0985c
 def one_cycle(
     lr_max: float,                     # highest learning rate
     epochs: int,                       # length in epochs
@@ -87,7 +112,8 @@ def one_cycle(
     _check_length(epochs, steps_per_epoch)
     peak_epoch = 0.3 * epochs if peak_epoch is None else peak_epoch
     if not 0 < peak_epoch < epochs * (1 - annihilation):
-        raise ValueError(f"the peak at epoch {peak_epoch:g} must lie inside the run of {epochs} epochs; move it or train longer")
+        raise ValueError(f"the peak at epoch {peak_epoch:g} must lie inside the run of {epochs} epochs; "
+                         "move it or train longer")
     if shape not in _shapes:
         raise ValueError(f"unknown shape {shape!r}; choose one of {', '.join(_shapes)}")
     start, end = lr_max / 25 if lr_start is None else lr_start, lr_max / 1000 if lr_end is None else lr_end
@@ -98,18 +124,6 @@ def one_cycle(
     low, high = momentum or (0, 0)
     cycle = _piecewise([(0, high), (peak, low), (turn, high), (last + 1, high)], _shapes[shape]) if momentum else None
     return Schedule("one-cycle", last + 1, steps_per_epoch, _piecewise(points, _shapes[shape]), cycle)
-
-# %% ../nbs/04_optim.ipynb #f52ea268
-@patch
-def plot(
-    self: Schedule,
-    ax=None,    # Axes to draw on; None: a new figure
-    losses=(),  # an adapting schedule: the loss of each epoch, real or imagined
-):
-    "The rate at every step against the epoch; returns the Axes."
-    steps = range(self.steps)
-    return draw.curves({self.name: [self(s, losses) for s in steps]}, ax=ax, x=[s / self.steps_per_epoch for s in steps],
-                       xlabel="epoch", ylabel="learning rate")
 
 # %% ../nbs/04_optim.ipynb #5441f395
 def multi_step(
@@ -124,7 +138,7 @@ def multi_step(
     return Schedule("multi-step", epochs * steps_per_epoch, steps_per_epoch,
                     lambda step: lr * gamma ** sum(step // steps_per_epoch >= m for m in milestones))
 
-# %% ../nbs/04_optim.ipynb #7f21a46c
+# %% ../nbs/04_optim.ipynb #b121bbc2
 def cyclic(
     lr_min: float,              # lowest rate
     lr_max: float,              # highest rate of the first cycle
@@ -145,10 +159,11 @@ def cyclic(
         cycle, place = divmod(epoch, up_epochs + down)
         return (place / up_epochs if place <= up_epochs else (up_epochs + down - place) / down) * decay ** cycle
     low, high = momentum or (0, 0)
-    return Schedule("cyclic", epochs * steps_per_epoch, steps_per_epoch, lambda step: lr_min + (lr_max - lr_min) * height(step),
-                    (lambda step: high - (high - low) * height(step)) if momentum else None)
+    rate = lambda step: lr_min + (lr_max - lr_min) * height(step)
+    cycle = (lambda step: high - (high - low) * height(step)) if momentum else None
+    return Schedule("cyclic", epochs * steps_per_epoch, steps_per_epoch, rate, cycle)
 
-# %% ../nbs/04_optim.ipynb #eb6d6d21
+# %% ../nbs/04_optim.ipynb #06dfd9bd
 def plateau(
     lr: float,                # first learning rate
     epochs: int,              # length in epochs
@@ -162,7 +177,8 @@ def plateau(
     "The rate times `factor` whenever the validation loss has not improved for more than `patience` epochs."
     _check_length(epochs, steps_per_epoch)
     if not 0 < factor < 1 or patience < 0 or lr_min > lr:
-        raise ValueError(f"plateau needs 0 < factor < 1, patience of at least 0 and lr_min below lr, got {factor=}, {patience=}, {lr_min=}, {lr=}")
+        raise ValueError("plateau needs 0 < factor < 1, patience of at least 0 and lr_min below lr, "
+                         f"got {factor=}, {patience=}, {lr_min=}, {lr=}")
 
     def rate(step, losses=()):
         best, bad, rest, now = math.inf, 0, 0, lr
@@ -172,16 +188,17 @@ def plateau(
             if bad > patience:
                 now, bad, rest = max(now * factor, lr_min), 0, cooldown
         return now
-    return Schedule("plateau", epochs * steps_per_epoch, steps_per_epoch, rate, adapts=(factor, patience, threshold, cooldown, lr_min))
+    settings = (factor, patience, threshold, cooldown, lr_min)
+    return Schedule("plateau", epochs * steps_per_epoch, steps_per_epoch, rate, adapts=settings)
 
-# %% ../nbs/04_optim.ipynb #5c2b447b
+# %% ../nbs/04_optim.ipynb #20a2ffba
 def linear(
     lr_max: float,         # first and highest rate
     epochs: int,           # length in epochs
     steps_per_epoch: int,  # batches in an epoch, len(loader)
     warm_up: float = 0.0,  # share of the run in which the rate first rises from zero
 ) -> Schedule:
-    "From `lr_max` straight down to zero, which the step after the last would reach; raises ValueError for a warm-up that is no share."
+    "From `lr_max` straight to zero, which the step after the last would reach; raises ValueError for an unfit warm-up."
     _check_length(epochs, steps_per_epoch)
     if not 0 <= warm_up < 1:
         raise ValueError(f"warm_up={warm_up} is no share of the run; give 0 or more and less than 1")
@@ -190,8 +207,9 @@ def linear(
     return Schedule("linear", total, steps_per_epoch,
                     lambda step: lr_max * ((step + 1) / (rise + 1) if step < rise else (total - step) / (total - rise)))
 
-# %% ../nbs/04_optim.ipynb #f73bd554
-schedules = {"constant": constant, "one_cycle": one_cycle, "multi_step": multi_step, "cyclic": cyclic, "plateau": plateau, "linear": linear}  # and `composed`, below
+# %% ../nbs/04_optim.ipynb #28752584
+schedules = {"constant": constant, "one_cycle": one_cycle, "multi_step": multi_step, "cyclic": cyclic,
+             "plateau": plateau, "linear": linear}  # and `composed`, below
 
 # %% ../nbs/04_optim.ipynb #bd060a9b
 def schedule(
@@ -209,30 +227,32 @@ def schedule(
     except TypeError as problem:
         raise ValueError(f"schedule {name}: {problem}") from problem
 
-# %% ../nbs/04_optim.ipynb #22c9e2ee
+# %% ../nbs/04_optim.ipynb #21e48113
 def composed(
-    parts: list,           # settings of schedules: the first gives the rate and the momentum, the others factors (built with a rate of 1)
+    parts: list,           # settings of schedules: the first gives rate and momentum, the others factors
     epochs: int,           # length in epochs
     steps_per_epoch: int,  # batches in an epoch
 ) -> Schedule:
     "The first schedule's rate times the factors of the others; raises ValueError for fewer than two parts."
     if len(parts) < 2:
-        raise ValueError(f"a composed schedule needs at least two parts, got {len(parts)}; name a single schedule directly")
-    first, *factors = (schedule(part if k == 0 else {"lr": 1.0, **part}, epochs, steps_per_epoch) for k, part in enumerate(parts))
-    adapts = sum((part.adapts for part in (first, *factors)), ())
-    rate = lambda step, losses=(): math.prod(part(step, losses) for part in (first, *factors))
-    return Schedule("composed", first.steps, steps_per_epoch, rate, first.momentum_at, adapts)
+        raise ValueError(f"a composed schedule needs at least two parts, got {len(parts)}; "
+                         "name a single schedule directly")
+    factors = [{"lr": 1.0, **part} for part in parts[1:]]
+    every = [schedule(part, epochs, steps_per_epoch) for part in (parts[0], *factors)]
+    adapts = sum((part.adapts for part in every), ())
+    rate = lambda step, losses=(): math.prod(part(step, losses) for part in every)
+    return Schedule("composed", every[0].steps, steps_per_epoch, rate, every[0].momentum_at, adapts)
 
 # %% ../nbs/04_optim.ipynb #bde5b43c
 schedules["composed"] = composed
 
-# %% ../nbs/04_optim.ipynb #251f02ab
+# %% ../nbs/04_optim.ipynb #4b99986c
 def parameter_groups(
     model: torch.nn.Module,   # the network
     weight_decay: float,      # decay of the filters and matrices
     decay_all: bool = True,   # also of biases and normalisation
 ) -> list:
-    "Trainable parameters as optimiser groups: with decay, and without where they are spared."
+    "Trainable parameters as optimiser groups, with decay and without; raises ValueError when there is none."
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
         raise ValueError("the model has no trainable parameter; set requires_grad=True on those you want to train")
@@ -242,7 +262,7 @@ def parameter_groups(
               dict(params=[p for p in trainable if p.ndim <= 1], weight_decay=0.0)]
     return [g for g in groups if g["params"]]
 
-# %% ../nbs/04_optim.ipynb #f5a32762
+# %% ../nbs/04_optim.ipynb #80ee907d
 def sgd(
     model: torch.nn.Module,     # the network
     lr: float = 0.1,            # learning rate; a schedule overrides it
@@ -252,7 +272,8 @@ def sgd(
     decay_all: bool = True,     # see `parameter_groups`
 ) -> torch.optim.SGD:
     "Stochastic gradient descent with momentum."
-    return torch.optim.SGD(parameter_groups(model, weight_decay, decay_all), lr=lr, momentum=momentum, nesterov=nesterov)
+    groups = parameter_groups(model, weight_decay, decay_all)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
 # %% ../nbs/04_optim.ipynb #ff53d4e0
 def adam(
@@ -265,7 +286,7 @@ def adam(
     "Adam with decoupled weight decay ([Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101))."
     return torch.optim.AdamW(parameter_groups(model, weight_decay, decay_all), lr=lr, betas=tuple(betas))
 
-# %% ../nbs/04_optim.ipynb #635ba62f
+# %% ../nbs/04_optim.ipynb #bba0f453
 def check_moves(
     optimizer: torch.optim.Optimizer,  # any
     model: torch.nn.Module,            # the network it is meant for
@@ -274,16 +295,19 @@ def check_moves(
     own = {id(p) for p in model.parameters()}
     moved = [id(p) in own for group in optimizer.param_groups for p in group["params"]]
     if not all(moved) or not moved:
-        raise ValueError(f"{moved.count(False)} of the {len(moved)} weights this optimizer moves are not this network's, so it would not learn; "
+        raise ValueError(f"{moved.count(False)} of the {len(moved)} weights this optimizer moves are not this "
+                         "network's, so it would not learn; "
                          "make the optimizer anew from model.parameters(), after the model")
 
-# %% ../nbs/04_optim.ipynb #2d919010
+# %% ../nbs/04_optim.ipynb #fb2c5620
 def orthogonalise(
     matrix: torch.Tensor,  # float (rows, columns)
     steps: int = 3,        # how often the polynomial is applied
     dtype: torch.dtype = torch.float32,  # computed in this type
 ) -> torch.Tensor:         # of the same shape and type
-    "The matrix with all singular values pushed near one, by Newton–Schulz steps ([Jordan et al. 2024](https://kellerjordan.github.io/posts/muon/))."
+    """The matrix with all singular values pushed near one, by Newton–Schulz steps.
+
+    Paper: [Jordan et al. 2024](https://kellerjordan.github.io/posts/muon/)."""
     wide = matrix.T if len(matrix) > matrix.shape[1] else matrix
     x = wide.to(dtype) / (wide.norm() + 1e-7).to(dtype)
     for _ in range(steps):
@@ -291,10 +315,16 @@ def orthogonalise(
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
     return (x.T if wide is not matrix else x).to(matrix.dtype)
 
-# %% ../nbs/04_optim.ipynb #fb2d2843
+# %% ../nbs/04_optim.ipynb #13b0d6ae
 class Muon(torch.optim.Optimizer):
-    "Muon for groups with `orthogonal=True` (convolution filters), SGD with Nesterov momentum and weight decay for the others."
-    def __init__(self, groups, momentum=0.85, orthogonal_momentum=0.6, steps=3):
+    "Muon for groups with `orthogonal=True` (convolution filters), Nesterov momentum and weight decay for the others."
+    def __init__(
+        self,
+        groups: list,                  # dictionaries with params, and lr, weight_decay, orthogonal, ends
+        momentum: float = 0.85,        # of the groups that are not orthogonal
+        orthogonal_momentum: float = 0.6,  # of those that are
+        steps: int = 3,                # see `orthogonalise`
+    ):
         super().__init__(groups, dict(lr=0.1, momentum=momentum, weight_decay=0.0, orthogonal=False, ends=1.0))
         self.steps = steps
         for group in self.param_groups:
@@ -302,7 +332,10 @@ class Muon(torch.optim.Optimizer):
                 group["momentum"] = orthogonal_momentum
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(
+        self,
+        closure=None,  # function that computes the gradients anew and returns the loss, or None
+    ):
         "Move every weight that has a gradient; returns what `closure` returns."
         with torch.enable_grad():
             loss = closure() if closure else None
@@ -312,20 +345,30 @@ class Muon(torch.optim.Optimizer):
                     self._move(weight, group)
         return loss
 
-    def _move(self, weight, group):
-        "One weight's step."
-        gradient = weight.grad if group["orthogonal"] else weight.grad.add(weight, alpha=group["weight_decay"])
-        memory = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight)).mul_(group["momentum"]).add_(gradient)
-        update = gradient.add(memory, alpha=group["momentum"])
-        if group["orthogonal"]:
-            weight.mul_(len(weight) ** 0.5 / weight.norm())
-            update = orthogonalise(update.flatten(1), self.steps).view_as(update)
-        weight.add_(update, alpha=-group["lr"])
+# %% ../nbs/04_optim.ipynb #67d6ca39
+@patch
+def _move(self: Muon, weight, group):
+    gradient = weight.grad if group["orthogonal"] else weight.grad.add(weight, alpha=group["weight_decay"])
+    memory = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+    memory.mul_(group["momentum"]).add_(gradient)
+    update = gradient.add(memory, alpha=group["momentum"])
+    if group["orthogonal"]:
+        weight.mul_(len(weight) ** 0.5 / weight.norm())
+        update = orthogonalise(update.flatten(1), self.steps).view_as(update)
+    weight.add_(update, alpha=-group["lr"])
 
-# %% ../nbs/04_optim.ipynb #7e460093
+# %% ../nbs/04_optim.ipynb #375b5d68
+def _by_kind(model):
+    "Trainable filters, bias of a fixed first layer, biases and norms, matrices: four lists of parameters."
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    first = [p for name, p in named if name == "whiten.bias" and not model.whiten.weight.requires_grad]
+    small = [p for _, p in named if p.ndim < 2 and not any(p is f for f in first)]
+    return [p for _, p in named if p.ndim == 4], first, small, [p for _, p in named if p.ndim in (2, 3)]
+
+# %% ../nbs/04_optim.ipynb #e587d28c
 def muon(
     model: torch.nn.Module,      # a network with trainable convolutions
-    lr: float = 0.24,            # rate of the filters; a schedule overrides it, and the other rates keep their proportion
+    lr: float = 0.24,            # rate of the filters; a schedule overrides it, the others keep their proportion
     bias_lr: float = 106.0,      # rate of biases and norms
     head_lr: float = 1340.0,     # rate of matrices (the classifier)
     momentum: float = 0.85,      # of biases, norms and matrices
@@ -334,16 +377,14 @@ def muon(
     first_ends: float = 0.375,   # share of the run after which the bias of a fixed first layer rests
     steps: int = 3,              # see `orthogonalise`
 ) -> Muon:
-    "Muon for the filters, momentum for everything else, in four groups; raises ValueError when there are no trainable filters."
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    first = [p for name, p in named if name == "whiten.bias" and not model.whiten.weight.requires_grad]
-    filters = [p for _, p in named if p.ndim == 4]
+    "Muon for the filters, momentum for everything else, in four groups; raises ValueError without trainable filters."
+    filters, first, small, matrices = _by_kind(model)
     if not filters:
         raise ValueError("muon moves convolution filters, and this model has none that are trainable; use sgd")
-    small = [p for _, p in named if p.ndim < 2 and not any(p is f for f in first)]
-    matrices = [p for _, p in named if p.ndim in (2, 3)]
-    groups = [dict(params=filters, lr=lr, orthogonal=True), dict(params=first, lr=bias_lr, weight_decay=decay / bias_lr, ends=first_ends),
-              dict(params=small, lr=bias_lr, weight_decay=decay / bias_lr), dict(params=matrices, lr=head_lr, weight_decay=decay / head_lr)]
+    groups = [dict(params=filters, lr=lr, orthogonal=True),
+              dict(params=first, lr=bias_lr, weight_decay=decay / bias_lr, ends=first_ends),
+              dict(params=small, lr=bias_lr, weight_decay=decay / bias_lr),
+              dict(params=matrices, lr=head_lr, weight_decay=decay / head_lr)]
     return Muon([g for g in groups if g["params"]], momentum, orthogonal_momentum, steps)
 
 # %% ../nbs/04_optim.ipynb #6bb77b03

@@ -7,7 +7,7 @@ __all__ = ['gather', 'own_model', 'known_normalisation', 'known_size', 'model_fr
            'load_single_file', 'default_model', 'Classified', 'classify', 'ImageExplanations', 'explain_images',
            'Layers', 'suggest_layers']
 
-# %% ../nbs/09b_own_images.ipynb #7aaaf7b6
+# %% ../nbs/09b_own_images.ipynb #65c3eb56
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -25,37 +25,21 @@ from torch import nn
 from . import show as draw
 from .capture import check_logits, fitting_input, hooked, smallest_map, undisturbed, unwrap
 from .checkpoint import CheckpointError, LoadedRun, import_state_dict, load_run
-from .data import Images, normalisations
+from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
 from .gradcam import Explanation, explain
 from .model import create_model
-from .pictures import Fitted, Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides, ways_to_fit, within
+from .pictures import (Fitted, Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
+                                ways_to_fit, within)
 
-# %% ../nbs/09b_own_images.ipynb #899f4083
-def gather(
-    sources,               # a folder, one source for `read_image`, a list of them, `Images`, or a uint8 batch (N,H,W,3)
-    size,                  # pixels, see `fit`
-    how: str = "crop",     # see `fit`
-    skip: bool = False,    # True leaves out what cannot be read
-) -> tuple:                # (list of `Fitted`, list of (name, reason) left out)
-    "Read and fit pictures; raises ValueError listing all that cannot be read, or when there is none."
-    fitted, failed = [], []
-    named = _named_sources(sources)
-    for name, source in named:
-        try:
-            fitted.append(_light(fit(read_image(source, name=name), size, how)))
-        except (ValueError, TypeError, OSError) as problem:
-            if len(named) == 1 and not skip:
-                raise
-            failed.append((name, str(problem)))
-    if failed and not skip:
-        listed = "; ".join(reason for _, reason in failed[:10]) + ("; …" if len(failed) > 10 else "")
-        raise ValueError(f"{len(failed)} of {len(named)} pictures cannot be used; pass skip=True (--skip) to go on without: {listed}")
-    if not fitted:
-        raise ValueError(f"there is no picture left to look at, {len(failed)} could not be read; give at least one: "
-                         f"{failed[0][1] if failed else 'the list is empty'}")
-    return fitted, failed
+# %% ../nbs/09b_own_images.ipynb #647e7a13
+def _pictures_in(folder):
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in picture_endings and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"the folder {plain(folder)} holds no picture ({', '.join(picture_endings)}); "
+                         "give another one")
+    return found
 
 # %% ../nbs/09b_own_images.ipynb #0fbd8540
 def _named_sources(sources):
@@ -69,13 +53,6 @@ def _named_sources(sources):
     named = lambda k, s: getattr(s, "name", "") or (str(s) if isinstance(s, (str, Path)) else f"picture {k}")
     return [(plain(Path(named(k, s)).name), s) for k, s in enumerate(sources)]
 
-# %% ../nbs/09b_own_images.ipynb #b5c9301e
-def _pictures_in(folder):
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in picture_endings and not p.name.startswith("."))
-    if not found:
-        raise ValueError(f"the folder {plain(folder)} holds no picture ({', '.join(picture_endings)}); give another one")
-    return found
-
 # %% ../nbs/09b_own_images.ipynb #94662e61
 def _light(fitted, longest=480):
     "The same with its picture reduced, so that a folder of photographs fits into memory."
@@ -87,6 +64,32 @@ def _light(fitted, longest=480):
                       notes=(*fitted.picture.notes, f"{shape[0]}×{shape[1]} pixels, drawn smaller"))
     factors = (small[1] / shape[1], small[0] / shape[0]) * 2
     return replace(fitted, picture=reduced, box=tuple(b * f for b, f in zip(fitted.box, factors)))
+
+# %% ../nbs/09b_own_images.ipynb #ef37646c
+def gather(
+    sources,             # a folder, one source for `read_image`, a list of them, `Images`, or a uint8 batch (N,H,W,3)
+    size: int | tuple,   # pixels: one number, or (height, width), see `fit`
+    how: str = "crop",   # crop, pad or stretch, see `fit`
+    skip: bool = False,  # True leaves out what cannot be read
+) -> tuple:              # (list of `Fitted`, list of (name, reason) left out)
+    "Read and fit pictures; raises ValueError listing all that cannot be read, or when there is none."
+    fitted, failed = [], []
+    named = _named_sources(sources)
+    for name, source in named:
+        try:
+            fitted.append(_light(fit(read_image(source, name=name), size, how)))
+        except (ValueError, TypeError, OSError) as problem:
+            if len(named) == 1 and not skip:
+                raise
+            failed.append((name, str(problem)))
+    if failed and not skip:
+        listed = "; ".join(reason for _, reason in failed[:10]) + ("; …" if len(failed) > 10 else "")
+        raise ValueError(f"{len(failed)} of {len(named)} pictures cannot be used; pass skip=True (--skip) to go on "
+                         f"without: {listed}")
+    if not fitted:
+        raise ValueError(f"there is no picture left to look at, {len(failed)} could not be read; give at least one: "
+                         f"{failed[0][1] if failed else 'the list is empty'}")
+    return fitted, failed
 
 # %% ../nbs/09b_own_images.ipynb #bf859b9c
 def own_model(
@@ -103,22 +106,23 @@ def own_model(
                         "for a state dict use model_from_state_dict")
     return source
 
-# %% ../nbs/09b_own_images.ipynb #8480be7d
+# %% ../nbs/09b_own_images.ipynb #fb39eae6
 def _of(model, name):
     "What a model carries under this name, outside or inside its wrappers."
-    return next((v for m in (model, unwrap(model)) if (v := getattr(m, name, None)) is not None and not isinstance(v, nn.Module)), None)
+    found = (getattr(network, name, None) for network in (model, unwrap(model)))
+    return next((value for value in found if value is not None and not isinstance(value, nn.Module)), None)
 
-# %% ../nbs/09b_own_images.ipynb #5ce1e366
+# %% ../nbs/09b_own_images.ipynb #542a17a2
 def known_normalisation(
-    model: nn.Module,
-    given=None,  # a `Normalisation`, a name out of `normalisations`; None takes what the model carries
-):               # a `Normalisation`
-    "How the model's input is normalised; raises ValueError when nobody says so (naming the presets), or when two say different things."
+    model: nn.Module,                   # maybe with a `normalisation` of its own
+    given: Normalisation | str = None,  # or a name out of `normalisations`; None takes what the model carries
+) -> Normalisation:
+    "How the input is normalised; raises ValueError when nobody says so (naming the presets), or two disagree."
     carried = _of(model, "normalisation")
     norm, carried = (n if n is None else as_normalisation(n) for n in (carried if given is None else given, carried))
     if norm and carried and (norm.mean, norm.std) != (carried.mean, carried.std):
-        raise ValueError(f"the model carries the normalisation {carried.name} it was trained with, but {norm.name} was given; leave "
-                         "normalisation out, or set model.normalisation if the model is wrong")
+        raise ValueError(f"the model carries the normalisation {carried.name} it was trained with, but {norm.name} "
+                         "was given; leave normalisation out, or set model.normalisation if the model is wrong")
     if norm is not None:
         return norm
     own = _of(model, "pretrained_cfg") or {}
@@ -126,11 +130,11 @@ def known_normalisation(
     raise ValueError(f"the model does not say how its input was normalised; {said}pass normalisation= with a "
                      f"Normalisation or one of {', '.join(normalisations)} (torchvision's weights: imagenet)")
 
-# %% ../nbs/09b_own_images.ipynb #ef830f79
+# %% ../nbs/09b_own_images.ipynb #c0afbd48
 def known_size(
-    model: nn.Module,
-    given=None,  # pixels: one number, or (height, width); None takes what the model says
-) -> tuple:      # (height, width)
+    model: nn.Module,           # maybe with an `input_size` of its own
+    given: int | tuple = None,  # pixels: one number, or (height, width); None takes what the model says
+) -> tuple:                     # (height, width)
     "The size of the model's input; our own networks take 32 unless they say otherwise. Raises ValueError when unknown."
     if given is not None:
         return two_sides(given)
@@ -142,13 +146,13 @@ def known_size(
                          "networks trained on ImageNet")
     return two_sides(carried)
 
-# %% ../nbs/09b_own_images.ipynb #2bb3cc43
+# %% ../nbs/09b_own_images.ipynb #c969364b
 def model_from_state_dict(
-    path,                 # .pt, .pth or .safetensors file with a state dict
-    model,                # the nn.Module it belongs to, a name for `create_model`, or a recipe's `model` dictionary
-    classes=None,         # class names in label order; None: not known
-    normalisation=None,   # a `Normalisation` or the name of one; None: ask later
-) -> nn.Module:           # in evaluation mode
+    path: Path | str,                   # .pt, .pth or .safetensors file with a state dict
+    model: nn.Module | str | dict,      # what it belongs to: a network, a name for `create_model`, a recipe's `model`
+    classes: list | tuple = None,       # class names in label order; None: not known
+    normalisation: Normalisation | str = None,  # or the name of one; None: ask later
+) -> nn.Module:                         # in evaluation mode
     "Load weights into the network they belong to; raises CheckpointError when they do not fit."
     if not isinstance(model, nn.Module):
         settings = dict(name=model) if isinstance(model, str) else dict(model)
@@ -168,30 +172,32 @@ def model_from_state_dict(
         model.normalisation = as_normalisation(normalisation)
     return model.eval()
 
-# %% ../nbs/09b_own_images.ipynb #624cf073
+# %% ../nbs/09b_own_images.ipynb #71242ff5
 def save_single_file(
-    path,               # where to; must end in .safetensors
+    path: Path | str,   # where to; must end in .safetensors
     model: nn.Module,   # made by `create_model`, with `.classes` and `.normalisation`
-    dtype=None,         # store floating-point weights as this, e.g. torch.float16 for half the size; None: as they are
+    dtype: torch.dtype = None,  # store floating-point weights so, e.g. torch.float16, half the size; None: as they are
     **record,           # further things to keep, ready for JSON: recipe, metrics, …
 ) -> Path:
-    "Write a network and what it needs to be used into one safetensors file; raises ValueError when something is missing."
+    "Write a network, what it needs to be used and a `record` into one file; raises ValueError if something is missing."
     path, missing = Path(path), [n for n in ("made_by", "classes", "normalisation") if getattr(model, n, None) is None]
     if missing or path.suffix != ".safetensors":
-        raise ValueError(f"a single file needs a name ending in .safetensors (got {path.name}) and a model made by create_model "
-                         f"that carries classes and normalisation (missing: {', '.join(missing) or 'nothing'}); set them first")
+        raise ValueError(f"a single file needs a name ending in .safetensors (got {path.name}) and a model made by "
+                         "create_model that carries classes and normalisation (missing: "
+                         f"{', '.join(missing) or 'nothing'}); set them first")
     card = dict(record, made_by=model.made_by, classes=list(model.classes), normalisation=model.normalisation.to_dict(),
                 input_size=list(known_size(model)))
     small = lambda value: value.to(dtype) if dtype and value.is_floating_point() else value
     weights = {name: small(value.detach().cpu()).contiguous().clone() for name, value in model.state_dict().items()}
     unfit = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if unfit:
-        raise ValueError(f"weights that are not finite, or too large for {dtype}: {', '.join(unfit[:3])}; store them as torch.float32")
+        raise ValueError(f"weights that are not finite, or too large for {dtype}: {', '.join(unfit[:3])}; "
+                         "store them as torch.float32")
     return write_atomic(path, tensors_to_bytes(weights, {"cifar_cam": json.dumps(card)}))
 
-# %% ../nbs/09b_own_images.ipynb #e41a6443
+# %% ../nbs/09b_own_images.ipynb #74e11acd
 def load_single_file(
-    path,              # written by `save_single_file`
+    path: Path | str,  # written by `save_single_file`
 ) -> nn.Module:        # in evaluation mode, with `.classes`, `.normalisation` and `.record`
     "Build the network a file describes; raises FileNotFoundError or CheckpointError."
     path = Path(path)
@@ -207,20 +213,21 @@ def load_single_file(
         model.classes, model.normalisation = tuple(card.pop("classes")), as_normalisation(card.pop("normalisation"))
         model.input_size = tuple(map(int, card.pop("input_size", (32, 32))))
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as problem:
-        raise CheckpointError(f"{plain(path)} holds no network this version can build ({plain(repr(problem).splitlines()[0])}); "
-                              "for bare weights use model_from_state_dict") from problem
+        raise CheckpointError(f"{plain(path)} holds no network this version can build "
+                              f"({plain(repr(problem).splitlines()[0])}); for bare weights use model_from_state_dict"
+                              ) from problem
     model.record = card
     return model.eval()
 
-# %% ../nbs/09b_own_images.ipynb #31d0fbf4
+# %% ../nbs/09b_own_images.ipynb #fddad888
 def default_model(
-    folder=None,  # where to look; None: the package's own `models` folder
-) -> nn.Module:
-    "The network that comes with the package; raises FileNotFoundError, saying what to use instead, where there is none."
+    folder: Path | str = None,  # where to look; None: the package's own `models` folder
+) -> nn.Module:                 # in evaluation mode, see `load_single_file`
+    "The network that comes with the package; raises FileNotFoundError, naming a way out, where there is none."
     path = Path(str(resources.files("cifar_cam")/"models") if folder is None else folder)/"fast.safetensors"
     if not path.is_file():
-        raise FileNotFoundError("no trained network comes with this installation; train one with `cifar-cam demo` and name its run folder "
-                                "(on the command line: --model runs/demo)")
+        raise FileNotFoundError("no trained network comes with this installation; train one with `cifar-cam demo` and "
+                                "name its run folder (on the command line: --model runs/demo)")
     return load_single_file(path)
 
 # %% ../nbs/09b_own_images.ipynb #40bcdfbc
@@ -251,6 +258,59 @@ class Classified:
         left = f", {len(self.failed)} left out" if self.failed else ""
         return f"Classified({len(self)} pictures, {len(self.classes)} classes{left})"
 
+# %% ../nbs/09b_own_images.ipynb #8a40d8de
+def _class_names(model, given, count):
+    "K class names; numbers where nobody knows names."
+    names = tuple(map(str, (_of(model, "classes") or ()) if given is None else given))
+    if names and len(names) != count:
+        raise ValueError(f"{len(names)} class names were given, but the model has {count} logits; "
+                         "pass the names it was trained with")
+    return names or tuple(map(str, range(count)))
+
+# %% ../nbs/09b_own_images.ipynb #18ceeaf5
+def _called(model, x):
+    "What the model answers; a shape that it does not take is said in words."
+    try:
+        return model(x)
+    except RuntimeError as problem:
+        raise ValueError(f"the model does not take pictures of {x.shape[2]}×{x.shape[3]} "
+                         f"({plain(str(problem).splitlines()[0])}); pass the size= it was made for") from problem
+
+# %% ../nbs/09b_own_images.ipynb #85eeba6e
+def _logits(model, pixels, norm, batch_size=64):
+    "Logits (N, class) of uint8 pictures (N,H,W,3), on the processor."
+    inner, parts = unwrap(model), []
+    mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (norm.mean, norm.std))
+    for start in range(0, len(pixels), batch_size):
+        block = torch.from_numpy(pixels[start:start + batch_size]).permute(0, 3, 1, 2).double() / 255
+        x = fitting_input(inner, ((block - mean) / std).float())
+        with undisturbed(inner, x):
+            logits = _called(inner, x)
+        check_logits(logits, len(x))
+        parts.append(logits.detach().float().cpu())
+    return torch.cat(parts)
+
+# %% ../nbs/09b_own_images.ipynb #3aa974fa
+def classify(
+    model,                 # nn.Module, run folder, loaded run or .safetensors file
+    images,                # see `gather`: one picture, a list, a folder, `Images`
+    top: int = 5,          # how many classes to list
+    size: int | tuple = None,  # pixels: one number, or (height, width); None takes what the model says
+    how: str = "crop",     # crop, pad or stretch, see `fit`
+    normalisation: Normalisation | str = None,  # None takes what the model carries; never guessed
+    classes: list | tuple = None,  # class names; None takes what the model carries, or numbers
+    skip: bool = False,    # True leaves out pictures that cannot be read, and lists them
+) -> Classified:
+    "Name what is in pictures; raises ValueError with cause and fix."
+    if top < 1:
+        raise ValueError(f"top={top}; ask for at least one class")
+    model = own_model(model)
+    norm, size = known_normalisation(model, normalisation), known_size(model, size)
+    fitted, failed = gather(images, size, how, skip)
+    logits = _logits(model, np.stack([f.pixels for f in fitted]), norm)
+    names = tuple(f.picture.name for f in fitted)
+    return Classified(names, _class_names(model, classes, logits.shape[1]), logits, fitted, failed, top)
+
 # %% ../nbs/09b_own_images.ipynb #c16a95a6
 @patch
 def rows(self: Classified) -> list:
@@ -259,14 +319,14 @@ def rows(self: Classified) -> list:
     return [dict(picture=name, rank=r + 1, class_name=self.classes[k], probability=float(self.probabilities[i, k]))
             for i, name in enumerate(self.names) for r, k in enumerate(self.order[i, :shown].tolist())]
 
-# %% ../nbs/09b_own_images.ipynb #eac3075b
+# %% ../nbs/09b_own_images.ipynb #64604621
 @patch
 def to_dict(self: Classified) -> dict:
     "Everything that was found, ready for JSON."
-    listed = {name: [] for name in range(len(self))}
-    for k, row in enumerate(self.rows()):
-        listed[k // min(self.top, len(self.classes))].append({"class": row["class_name"], "probability": round(row["probability"], 6)})
-    pictures = [dict(picture=name, seen_as=repr(f)[7:-1], notes=list(f.picture.notes), top=listed[i])
+    rows, shown = self.rows(), min(self.top, len(self.classes))
+    listed = [{"class": row["class_name"], "probability": round(row["probability"], 6)} for row in rows]
+    top = [listed[start:start + shown] for start in range(0, len(listed), shown)]
+    pictures = [dict(picture=name, seen_as=repr(f)[7:-1], notes=list(f.picture.notes), top=top[i])
                 for i, (name, f) in enumerate(zip(self.names, self.pictures))]
     return dict(pictures=pictures, left_out=[dict(picture=n, reason=r) for n, r in self.failed])
 
@@ -279,6 +339,10 @@ def __str__(self: Classified):
         lines.append(f"{name}: {', '.join(words)}")
     return "\n".join(lines + [f"left out: {reason}" for _, reason in self.failed])
 
+# %% ../nbs/09b_own_images.ipynb #08c113a5
+def _img(pixels):
+    return f'<img src="{page_address(pixels)}" alt="what the network saw" style="width:48px;image-rendering:pixelated">'
+
 # %% ../nbs/09b_own_images.ipynb #f82bb062
 @patch
 def _repr_html_(self: Classified):
@@ -289,62 +353,6 @@ def _repr_html_(self: Classified):
     table = draw.html_table(rows, ["seen", "picture", *(f"{r + 1}." for r in ranks)], escape=False)
     left = "".join(f"<li>{draw.html.escape(reason)}</li>" for _, reason in self.failed)
     return table + (f"<p>left out:</p><ul>{left}</ul>" if left else "")
-
-# %% ../nbs/09b_own_images.ipynb #f65c954e
-def _img(pixels):
-    return f'<img src="{page_address(pixels)}" style="width:48px;image-rendering:pixelated">'
-
-# %% ../nbs/09b_own_images.ipynb #460f1187
-def _class_names(model, given, count):
-    "K class names; numbers where nobody knows names."
-    names = tuple(map(str, _of(model, "classes") if given is None else given)) if (given is not None or _of(model, "classes")) else ()
-    if names and len(names) != count:
-        raise ValueError(f"{len(names)} class names were given, but the model has {count} logits; pass the names it was trained with")
-    return names or tuple(map(str, range(count)))
-
-# %% ../nbs/09b_own_images.ipynb #3c792bb7
-def _logits(model, pixels, norm, batch_size=64):
-    "Logits of uint8 pictures (N,H,W,3), on the processor."
-    inner, parts = unwrap(model), []
-    mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (norm.mean, norm.std))
-    for start in range(0, len(pixels), batch_size):
-        block = torch.from_numpy(pixels[start:start + batch_size]).permute(0, 3, 1, 2).double() / 255
-        x = fitting_input(inner, ((block - mean) / std).float())
-        with undisturbed(inner, x):
-            logits = _called(inner, x)
-        check_logits(logits, len(x))
-        parts.append(logits.detach().float().cpu())
-    return torch.cat(parts)
-
-# %% ../nbs/09b_own_images.ipynb #2a85c26b
-def _called(model, x):
-    "What the model answers; a shape that it does not take is said in words."
-    try:
-        return model(x)
-    except RuntimeError as problem:
-        raise ValueError(f"the model does not take pictures of {x.shape[2]}×{x.shape[3]} ({plain(str(problem).splitlines()[0])}); "
-                         "pass the size= it was made for") from problem
-
-# %% ../nbs/09b_own_images.ipynb #cdeb0eda
-def classify(
-    model,                 # nn.Module, run folder, loaded run or .safetensors file
-    images,                # see `gather`: one picture, a list, a folder, `Images`
-    top: int = 5,          # how many classes to list
-    size=None,             # pixels; None takes what the model says
-    how: str = "crop",     # see `fit`
-    normalisation=None,    # None takes what the model carries; never guessed
-    classes=None,          # class names; None takes what the model carries, or numbers
-    skip: bool = False,    # True leaves out pictures that cannot be read, and lists them
-) -> Classified:
-    "Name what is in pictures; raises ValueError with cause and fix."
-    if top < 1:
-        raise ValueError(f"top={top}; ask for at least one class")
-    model = own_model(model)
-    norm, size = known_normalisation(model, normalisation), known_size(model, size)
-    fitted, failed = gather(images, size, how, skip)
-    logits = _logits(model, np.stack([f.pixels for f in fitted]), norm)
-    names = tuple(f.picture.name for f in fitted)
-    return Classified(names, _class_names(model, classes, logits.shape[1]), logits, fitted, failed, top)
 
 # %% ../nbs/09b_own_images.ipynb #6a80e8b4
 @dataclass(frozen=True, eq=False, repr=False)
@@ -364,42 +372,46 @@ class ImageExplanations:
             return getattr(self.classified, name)
         raise AttributeError(name)
 
-# %% ../nbs/09b_own_images.ipynb #45b499fd
+# %% ../nbs/09b_own_images.ipynb #3c0f8f92
 _ranks = ("likeliest", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
-
+# %% ../nbs/09b_own_images.ipynb #4a8de1bb
 def _explain_likeliest(model, x, order, count, options):
     "The explanations of each picture's `count` likeliest classes as one `Explanation`."
     parts = [explain(model, x, order[:, r], targets=["true"], **options) for r in range(count)]
-    joined = lambda name: {layer: torch.cat([getattr(p, name)[layer] for p in parts], 1) for layer in getattr(parts[0], name)}
-    return replace(parts[0], raw=joined("raw"), colours=joined("colours"), labels=None, target_names=_ranks[:count],
+    beside = lambda name, layer: torch.cat([getattr(part, name)[layer] for part in parts], 1)
+    joined = {name: {layer: beside(name, layer) for layer in getattr(parts[0], name)} for name in ("raw", "colours")}
+    return replace(parts[0], **joined, labels=None, target_names=_ranks[:count],
                    targets=torch.cat([p.targets for p in parts], 1), against=torch.cat([p.against for p in parts], 1))
 
-# %% ../nbs/09b_own_images.ipynb #116469ea
+# %% ../nbs/09b_own_images.ipynb #2121220b
 def explain_images(
     model,                 # nn.Module, run folder, loaded run or .safetensors file
     sources,               # see `gather`: one picture, a list, a folder, `Images`
-    targets=3,             # how many of the likeliest classes (1 to 10), or targets as for `explain`: ["dog", ("cat", "dog")]
+    targets=3,             # how many of the likeliest classes (1 to 10), or as for `explain`: ["dog", ("cat", "dog")]
     layers=None,           # names or modules; None takes the deepest with a map of 5 pixels
     method: str = "gradcam",  # see `explain`
     top: int = 5,          # how many classes to list
-    size=None,             # pixels; None takes what the model says
-    how: str = "crop",     # see `fit`
-    normalisation=None,    # None takes what the model carries; never guessed
-    classes=None,          # class names; None takes what the model carries, or numbers
+    size: int | tuple = None,  # pixels: one number, or (height, width); None takes what the model says
+    how: str = "crop",     # crop, pad or stretch, see `fit`
+    normalisation: Normalisation | str = None,  # None takes what the model carries; never guessed
+    classes: list | tuple = None,  # class names; None takes what the model carries, or numbers
     skip: bool = False,    # True leaves out pictures that cannot be read, and lists them
     **options,             # passed to `explain`: batch_size, …
 ) -> ImageExplanations:
-    "Name what is in pictures and show why; raises ValueError with cause and fix."
+    "Name what is in pictures and show why, with `options` for `explain`; raises ValueError with cause and fix."
     model = own_model(model)
     found = classify(model, sources, top, size, how, normalisation, classes, skip)
     x = np.stack([f.pixels for f in found.pictures])
-    options |= dict(layers=layers, method=method, classes=found.classes, normalisation=known_normalisation(model, normalisation))
-    if isinstance(targets, int) and not isinstance(targets, bool):
-        if not 1 <= targets <= len(_ranks):
-            raise ValueError(f"targets={targets}; ask for 1 to {len(_ranks)} of the likeliest classes, or name classes in a list")
-        return ImageExplanations(found, _explain_likeliest(model, x, found.order, min(targets, len(found.classes)), options))
-    return ImageExplanations(found, explain(model, x, targets=targets, **options))
+    norm = known_normalisation(model, normalisation)
+    options |= dict(layers=layers, method=method, classes=found.classes, normalisation=norm)
+    if not isinstance(targets, int) or isinstance(targets, bool):
+        return ImageExplanations(found, explain(model, x, targets=targets, **options))
+    if not 1 <= targets <= len(_ranks):
+        raise ValueError(f"targets={targets}; ask for 1 to {len(_ranks)} of the likeliest classes, "
+                         "or name classes in a list")
+    count = min(targets, len(found.classes))
+    return ImageExplanations(found, _explain_likeliest(model, x, found.order, count, options))
 
 # %% ../nbs/09b_own_images.ipynb #e26ba487
 def _sharp(fitted, longest=224):
@@ -420,15 +432,26 @@ def _overlays(found, i, layer):
 def _captions(found, i):
     return [found.explanation.caption(i, t) for t in range(len(found.explanation.target_names))]
 
-# %% ../nbs/09b_own_images.ipynb #d0df76c2
+# %% ../nbs/09b_own_images.ipynb #e99826d7
 def _explained_note(found, layers):
     why = found.explanation
     where = ", ".join(f"{n} ({why.raw[n].shape[2]}×{why.raw[n].shape[3]})" for n in layers)
     contrast = "; contrasts: red for the first class, blue for the second" if (why.against >= 0).any() else ""
-    return (f"{why.method} at {where}; each row has one colour scale, full red is its strongest evidence; used part framed, "
-            f"{found.pictures[0].how}{contrast}")
+    return (f"{why.method} at {where}; each row has one colour scale, full red is its strongest evidence; "
+            f"used part framed, {found.pictures[0].how}{contrast}")
 
-# %% ../nbs/09b_own_images.ipynb #64cf929d
+# %% ../nbs/09b_own_images.ipynb #8acff37d
+def _short(name, most=18):
+    return name if len(name) <= most else name[:most - 8] + "…" + name[-7:]
+
+# %% ../nbs/09b_own_images.ipynb #ad4927a3
+@patch
+def _repr_html_(self: ImageExplanations):
+    picture = page_address(self.plot())
+    drawn = f'<img src="{picture}" alt="{draw.html.escape(repr(self))}" style="max-width:100%">'
+    return drawn + self.classified._repr_html_()
+
+# %% ../nbs/09b_own_images.ipynb #e8ed9dcd
 @patch
 def plot(
     self: ImageExplanations,
@@ -438,16 +461,13 @@ def plot(
 ):  # matplotlib Figure
     "A row for each picture: the picture with its used part, what the network sees, and a map for each class."
     layer, shown = layer or self.explanation.layers[-1], range(min(count, len(self)))
-    cells = [[lambda ax, f=self.pictures[i]: draw_used(f, ax), self.pictures[i].pixels, *_overlays(self, i, layer)] for i in shown]
+    whole = lambda fitted: lambda ax: draw_used(fitted, ax)
+    cells = [[whole(f), f.pixels, *_overlays(self, i, layer)] for i, f in zip(shown, self.pictures)]
     titles = [[_short(self.names[i]), ""] + _captions(self, i) for i in shown]
     heads = ["picture", "seen", *self.explanation.target_names]
     return draw.image_table(cells, None, heads, tile, titles, note=_explained_note(self, [layer]))
 
-# %% ../nbs/09b_own_images.ipynb #8acff37d
-def _short(name, most=18):
-    return name if len(name) <= most else name[:most - 8] + "…" + name[-7:]
-
-# %% ../nbs/09b_own_images.ipynb #9c2385ff
+# %% ../nbs/09b_own_images.ipynb #9d287a13
 @patch
 def plot_picture(
     self: ImageExplanations,
@@ -460,35 +480,31 @@ def plot_picture(
     cells = [(first if k == 0 else [None, None]) + _overlays(self, i, layer) for k, layer in enumerate(layers)]
     titles = [["picture", "seen"] + _captions(self, i)]
     titles += [["", ""] + titles[0][2:]] * (len(layers) - 1)
-    return draw.image_table(cells, layers if len(layers) > 1 else None, None, tile, titles, note=_explained_note(self, layers))
-
-# %% ../nbs/09b_own_images.ipynb #e0a6e871
-@patch
-def _repr_html_(self: ImageExplanations):
-    picture = page_address(self.plot())
-    return f'<img src="{picture}" alt="{draw.html.escape(repr(self))}" style="max-width:100%">' + self.classified._repr_html_()
-
-# %% ../nbs/09b_own_images.ipynb #cfc9575a
-@patch
-def to_dict(self: ImageExplanations) -> dict:
-    "Everything that was found, ready for JSON: classes, probabilities, raw maps in the network's own units."
-    why, found = self.explanation, self.classified.to_dict()
-    for i, entry in enumerate(found["pictures"]):
-        entry["maps"] = [{"target": why.target_names[t], "class": why.classes[int(k)], "layer": layer, "map": _rounded(why.raw[layer][i, t]),
-                          "against": None if int(why.against[i, t]) < 0 else why.classes[int(why.against[i, t])]}
-                         for layer in why.layers for t, k in enumerate(why.targets[i])]
-    return dict(method=why.method, classes=list(self.classes), **found)
+    names = layers if len(layers) > 1 else None
+    return draw.image_table(cells, names, None, tile, titles, note=_explained_note(self, layers))
 
 # %% ../nbs/09b_own_images.ipynb #3397ceda
 def _rounded(map):
     return [[float(f"{v:.5g}") for v in row] for row in map.tolist()]
 
-# %% ../nbs/09b_own_images.ipynb #e7da7b7d
+# %% ../nbs/09b_own_images.ipynb #e531e7c8
+@patch
+def to_dict(self: ImageExplanations) -> dict:
+    "Everything that was found, ready for JSON: classes, probabilities, raw maps in the network's own units."
+    why, found = self.explanation, self.classified.to_dict()
+    named = lambda k: None if int(k) < 0 else why.classes[int(k)]
+    for i, entry in enumerate(found["pictures"]):
+        entry["maps"] = [{"target": why.target_names[t], "class": named(why.targets[i, t]), "layer": layer,
+                          "map": _rounded(why.raw[layer][i, t]), "against": named(why.against[i, t])}
+                         for layer in why.layers for t in range(len(why.target_names))]
+    return dict(method=why.method, classes=list(self.classes), **found)
+
+# %% ../nbs/09b_own_images.ipynb #7fa4955c
 @patch
 def save(
     self: ImageExplanations,
-    folder,  # where to; made if missing
-) -> list:   # the paths written
+    folder: Path | str,  # where to; made if missing
+) -> list:               # the paths written
     "Write a figure for each picture and `explanations.json`."
     folder, used, paths = Path(folder), Counter(), []
     for i, name in enumerate(self.names):
@@ -498,23 +514,6 @@ def save(
         paths.append(draw.save_figure(self.plot_picture(i), folder/f"{stem}{number}.png", close=True))
     written = (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
     return paths + [write_atomic(folder/"explanations.json", written)]
-
-# %% ../nbs/09b_own_images.ipynb #1c9ab5e2
-class Layers(list):
-    "Layers to look at, best first, as dictionaries; shows itself as a table."
-    recommended = None  # the name of the layer to take, or None
-    reason = ""         # why there is none, or what to know
-
-    def __repr__(self):
-        lines = [f"{r['layer']:<28} {r['channels']:>5} channels  {r['height']:>3}×{r['width']:<3}  {r['remark']}" for r in self]
-        return "\n".join([*lines, self._last_line()])
-
-    def _last_line(self):
-        return f"recommended: {self.recommended}" if self.recommended else f"none recommended: {self.reason}"
-
-    def _repr_html_(self):
-        rows = [[r["layer"], r["kind"], r["channels"], f"{r['height']}×{r['width']}", r["remark"]] for r in self]
-        return draw.html_table(rows, ["layer", "kind", "channels", "map", ""], caption=self._last_line())
 
 # %% ../nbs/09b_own_images.ipynb #0fec2dd6
 def _outputs(model, x):
@@ -552,28 +551,7 @@ def _remark(size):
         return "fine" if size < 3 * smallest_map else "fine map, but early: small patterns"
     return "1×1: cannot say where" if size == 1 else f"coarse: fewer than {smallest_map} pixels"
 
-# %% ../nbs/09b_own_images.ipynb #0f1c5629
-def suggest_layers(
-    model,         # nn.Module, run folder, loaded run or .safetensors file; wrappers are seen through
-    size=None,     # pixels; None takes what the model says
-) -> Layers:       # best first; `.recommended`
-    "The layers worth looking at, with their maps and channels; raises ValueError when the model does not take the size."
-    model = unwrap(own_model(model))
-    side = min(known_size(model, size))
-    outputs = _outputs(model, fitting_input(model, torch.zeros(1, 3, side, side)))
-    stages = _stages(outputs)
-    order = [n for n, *_ in outputs]
-    rows = [dict(layer=name, kind=type(module).__name__, channels=shape[1], height=shape[2], width=shape[3], remark=_remark(shape[2]))
-            for name, module, shape in stages]
-    rows.sort(key=lambda row: row["height"] < smallest_map)  # of equals the deepest stays first
-    found = Layers(rows)
-    after = [shape for name, _, shape in outputs[order.index(stages[0][0]) + 1:] if len(shape) == 3 or len(shape) == 4] if stages else []
-    found.reason = _why_none(rows, after, side)
-    if not found.reason:
-        found.recommended, rows[0]["remark"] = rows[0]["layer"], "recommended: the deepest of at least 5 pixels"
-    return found
-
-# %% ../nbs/09b_own_images.ipynb #3549cf2f
+# %% ../nbs/09b_own_images.ipynb #8f2e493a
 def _why_none(rows, after, side):
     "Why no layer is recommended; empty when one is."
     if not rows:
@@ -581,5 +559,54 @@ def _why_none(rows, after, side):
     if any(len(shape) == 3 and shape[1] > 1 for shape in after):
         return "after its last map this network works on tokens, as transformers do; a map from before says little"
     if any(len(shape) == 4 and shape[1] == shape[2] > 1 for shape in after):
-        return "after its last map this network keeps its channels last; wrap the part you mean so that it gives them first"
-    return "" if rows[0]["height"] >= smallest_map else f"every map is smaller than 5 pixels; give larger pictures than {side}"
+        return ("after its last map this network keeps its channels last; wrap the part you mean so that it gives them "
+                "first")
+    coarse = rows[0]["height"] < smallest_map
+    return f"every map is smaller than 5 pixels; give larger pictures than {side}" if coarse else ""
+
+# %% ../nbs/09b_own_images.ipynb #a4bc516d
+class Layers(list):
+    "Layers to look at, best first, as dictionaries; shows itself as a table."
+    recommended = None  # the name of the layer to take, or None
+    reason = ""         # why there is none, or what to know
+
+    def __repr__(self):
+        line = "{layer:<28} {channels:>5} channels  {height:>3}×{width:<3}  {remark}"
+        lines = [line.format_map(row) for row in self]
+        return "\n".join([*lines, self._last_line()])
+
+    def _last_line(self):
+        return f"recommended: {self.recommended}" if self.recommended else f"none recommended: {self.reason}"
+
+    def _repr_html_(self):
+        rows = [[r["layer"], r["kind"], r["channels"], f"{r['height']}×{r['width']}", r["remark"]] for r in self]
+        return draw.html_table(rows, ["layer", "kind", "channels", "map", ""], caption=self._last_line())
+
+# %% ../nbs/09b_own_images.ipynb #e9fc55c3
+def _row(name, module, shape):
+    return dict(layer=name, kind=type(module).__name__, channels=shape[1], height=shape[2], width=shape[3],
+                remark=_remark(shape[2]))
+
+# %% ../nbs/09b_own_images.ipynb #ce252451
+def _after(outputs, stages):
+    "Shapes of what comes out after the deepest map: further maps or tokens, no vectors."
+    names = [name for name, *_ in outputs]
+    start = names.index(stages[0][0]) + 1 if stages else len(names)
+    return [shape for _, _, shape in outputs[start:] if len(shape) in (3, 4)]
+
+# %% ../nbs/09b_own_images.ipynb #f538ee8d
+def suggest_layers(
+    model,         # nn.Module, run folder, loaded run or .safetensors file; wrappers are seen through
+    size: int | tuple = None,  # pixels: one number, or (height, width); None takes what the model says
+) -> Layers:       # best first; `.recommended`
+    "The layers worth looking at, with their maps; raises ValueError when the model does not take pictures of `size`."
+    model = unwrap(own_model(model))
+    side = min(known_size(model, size))
+    outputs = _outputs(model, fitting_input(model, torch.zeros(1, 3, side, side)))
+    stages = _stages(outputs)
+    found = Layers(_row(*stage) for stage in stages)
+    found.sort(key=lambda row: row["height"] < smallest_map)  # of equals the deepest stays first
+    found.reason = _why_none(found, _after(outputs, stages), side)
+    if not found.reason:
+        found.recommended, found[0]["remark"] = found[0]["layer"], "recommended: the deepest of at least 5 pixels"
+    return found

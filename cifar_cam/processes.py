@@ -38,7 +38,7 @@ class Team(Alone):
     def __repr__(self):
         return f"Team(process {self.rank} of {self.size})"
 
-# %% ../nbs/07b_processes.ipynb #aee8ba84
+# %% ../nbs/07b_processes.ipynb #47f59983
 @patch
 @contextmanager
 def _talking(self: Team):
@@ -46,55 +46,42 @@ def _talking(self: Team):
     try:
         yield
     except RuntimeError as problem:
-        reason = re.sub(r"^\[[^]]*\] *", "", str(problem).strip().splitlines()[0]).split(". ")[0]  # without the place in its code
-        raise ConnectionError(f"another process of this training is gone, or has been silent for {self.timeout:g} seconds ({reason}). "
-                              "Run the same command again, with any number of processes: it goes on from the last checkpoint") from problem
+        first_line = str(problem).strip().splitlines()[0]
+        reason = re.sub(r"^\[[^]]*\] *", "", first_line).split(". ")[0]  # without the place in PyTorch's code
+        raise ConnectionError("another process of this training is gone, or has been silent for "
+                              f"{self.timeout:g} seconds ({reason}). Run the same command again, with any number "
+                              "of processes: it goes on from the last checkpoint") from problem
 
-# %% ../nbs/07b_processes.ipynb #27720177
+# %% ../nbs/07b_processes.ipynb #9bd03bb1
 @patch
-def share(self: Team, batches):
+def share(
+    self: Team,
+    batches,  # a `Loader` or `BatchLoader`
+):
     "This process's part of every batch; raises ValueError for batches that cannot be divided."
     if not hasattr(batches, "sharded"):
-        raise ValueError(f"a {type(batches).__name__} cannot be divided among {self.size} processes; use cifar_cam.augment.Loader, "
-                         "or train in one process")
+        raise ValueError(f"a {type(batches).__name__} cannot be divided among {self.size} processes; "
+                         "use cifar_cam.augment.Loader, or train in one process")
     left = len(batches.images) % batches.batch_size
     if self.sync_batch_norm and not batches.drop_last and 0 < left < self.size:
-        raise ValueError(f"the last batch has {left} pictures for {self.size} processes, and synchronised batch normalisation needs "
+        raise ValueError(f"the last batch has {left} pictures for {self.size} processes, "
+                         "and synchronised batch normalisation needs "
                          "one for each; use drop_last=True, or another batch size")
     return batches.sharded(self.rank, self.size)
 
-# %% ../nbs/07b_processes.ipynb #2f23de76
+# %% ../nbs/07b_processes.ipynb #5b7f278f
 @patch
 def whole(self: Team, batches):
-    "The batches before they were shared, for the learning-rate finder."
+    "The `batches` before they were shared, for the learning-rate finder."
     return batches.sharded(0, 1)
 
-# %% ../nbs/07b_processes.ipynb #48b1adf8
-@patch
-def together(self: Team, work, model):
-    "Loss, right answers and pictures that `work` counts, summed; gradients and running statistics are then those of the whole batch."
-    try:
-        totals, problem = work(), None
-    except FloatingPointError as found:
-        totals, problem = (0, 0, 0), found
-    weights = [p for p in model.parameters() if p.requires_grad]
-    running = [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
-    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
-    message = self._message(weights, running, counters, totals, problem)
-    with self._talking():
-        dist.all_reduce(message)
-    *sums, failed = message[-4:].tolist()
-    if failed:
-        raise problem or ElsewhereError("another process found a loss that is not finite, and names its pictures; this one stopped with it")
-    self._read(message, weights, running, counters, sums[2])
-    return message[-4], message[-3], int(sums[2])
-
-# %% ../nbs/07b_processes.ipynb #7f3dda65
+# %% ../nbs/07b_processes.ipynb #92e29fa4
 @patch
 def _message(self: Team, weights, running, counters, totals, problem):
-    "All that is summed, in a row: gradients and statistics times the pictures here, which gradients there are, counters, totals."
+    "All that is summed, in a row: gradients and statistics times the pictures here, which there are, counters, totals."
     gradients = [torch.zeros_like(p) if p.grad is None or problem else p.grad for p in weights]
-    there = [float(p.grad is not None and not problem) for p in weights] + [float(b) if self.leads else 0.0 for b in counters]
+    there = [float(p.grad is not None and not problem) for p in weights]
+    there += [float(b) if self.leads else 0.0 for b in counters]
     device = weights[0].device if weights else "cpu"
     numbers = torch.stack([torch.as_tensor(v, dtype=torch.float32, device=device) for v in (*totals, bool(problem))])
     weighted = [v.flatten().float() * totals[2] for v in [*gradients, *running]]
@@ -115,47 +102,75 @@ def _read(self: Team, message, weights, running, counters, count):
     for counter, number in zip(counters, counts):
         counter.copy_(number)
 
-# %% ../nbs/07b_processes.ipynb #b0197d49
+# %% ../nbs/07b_processes.ipynb #291aa8dc
+@patch
+def together(
+    self: Team,
+    work,                    # computes gradients; returns cross-entropy summed, right answers, pictures
+    model: torch.nn.Module,  # whose gradients and running statistics are then those of the whole batch
+) -> tuple:                  # what `work` counts, summed over the team
+    "One step's gradients. Raises FloatingPointError for a loss here that is not finite, ElsewhereError for another's."
+    try:
+        totals, problem = work(), None
+    except FloatingPointError as found:
+        totals, problem = (0, 0, 0), found
+    weights = [p for p in model.parameters() if p.requires_grad]
+    running = [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    message = self._message(weights, running, counters, totals, problem)
+    with self._talking():
+        dist.all_reduce(message)
+    *sums, failed = message[-4:].tolist()
+    if failed:
+        raise problem or ElsewhereError("another process found a loss that is not finite, and names its pictures; "
+                                        "this one stopped with it")
+    self._read(message, weights, running, counters, sums[2])
+    return message[-4], message[-3], int(sums[2])
+
+# %% ../nbs/07b_processes.ipynb #520e8dc7
 @patch
 def draw(self: Team, *place):
-    "Random numbers for the step at `place` that differ from those of the other processes."
+    "Random numbers for the step at `place` (whole numbers) that differ from those of the other processes."
     if not self.leads:
-        torch.manual_seed(int(np.random.SeedSequence([*place, self.rank]).generate_state(1, np.uint64)[0] >> 1))
+        seed = np.random.SeedSequence([*place, self.rank]).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(seed >> 1))
 
-# %% ../nbs/07b_processes.ipynb #78d32ab5
+# %% ../nbs/07b_processes.ipynb #ba3cd94e
 @patch
-def any(self: Team, flag):
-    "Whether this is so in any process."
+def any(self: Team, flag: bool) -> bool:
+    "Whether `flag` is true in any process."
     seen = torch.tensor(float(flag))
     with self._talking():
         dist.all_reduce(seen, dist.ReduceOp.MAX)
     return bool(seen)
 
-# %% ../nbs/07b_processes.ipynb #09c290b9
+# %% ../nbs/07b_processes.ipynb #345f85e6
 @patch
-def total(self: Team, *numbers):
-    "Numbers or tensors, each summed over the team, as float64 tensors."
+def total(self: Team, *numbers) -> list:
+    "These `numbers` or tensors, each summed over the team, as float64 tensors."
     sums = [torch.as_tensor(number, dtype=torch.float64).cpu().clone() for number in numbers]
     with self._talking():
         for one in sums:
             dist.all_reduce(one)
     return sums
 
-# %% ../nbs/07b_processes.ipynb #43b12904
+# %% ../nbs/07b_processes.ipynb #737eea9e
 def _to_bytes(value):
+    "A nested state as bytes: the length of its JSON, the JSON, its tensors."
     words, tensors = pack(value)
     text = json.dumps(words).encode()
     return struct.pack("<q", len(text)) + text + tensors_to_bytes(tensors)
 
-# %% ../nbs/07b_processes.ipynb #69b12e50
+# %% ../nbs/07b_processes.ipynb #9c59da42
 def _from_bytes(data):
+    "And back."
     length, = struct.unpack_from("<q", data)
     return unpack(json.loads(data[8:8 + length]), tensors_from_bytes(data[8 + length:]))
 
-# %% ../nbs/07b_processes.ipynb #4ade6cfb
+# %% ../nbs/07b_processes.ipynb #4a71924a
 @patch
 def told(self: Team, value):
-    "The leading process's value; raises TypeError for what cannot be packed, see `pack`."
+    "The leading process's `value`; raises TypeError for what cannot be packed, see `pack`."
     data = torch.frombuffer(bytearray(_to_bytes(value)), dtype=torch.uint8) if self.leads else None
     size = torch.tensor(len(data) if self.leads else 0)
     with self._talking():
@@ -172,32 +187,33 @@ def follow(self: Team, make, take):
     if not self.leads:
         take(state)
 
-# %% ../nbs/07b_processes.ipynb #0cbfa3a1
+# %% ../nbs/07b_processes.ipynb #64f59bfd
 @patch
-def prepare(self: Team, model):
-    "The network as the team needs it; raises ValueError where that cannot be."
+def prepare(self: Team, model: torch.nn.Module) -> torch.nn.Module:
+    "`model` as the team needs it; raises ValueError where that cannot be."
     device = next((p.device.type for p in model.parameters()), "cpu")
     if device not in ("cpu", "cuda"):
         raise ValueError(f"processes cannot share a training on {device}; use --device cpu or cuda, or one process")
     if not self.sync_batch_norm:
         return model
     if device != "cuda":
-        raise ValueError("PyTorch synchronises batch normalisation on CUDA only; leave sync_batch_norm out (each process then "
+        raise ValueError("PyTorch synchronises batch normalisation on CUDA only; "
+                         "leave sync_batch_norm out (each process then "
                          "normalises by its own share), or use a network without batch statistics, e.g. norm='group'")
     return torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
-# %% ../nbs/07b_processes.ipynb #e184e212
+# %% ../nbs/07b_processes.ipynb #c43e75bd
 def join(
     timeout: float = 1800,          # seconds of silence after which another process counts as lost
-    sync_batch_norm: bool = False,  # see above
+    sync_batch_norm: bool = False,  # normalise by the whole batch, on CUDA; else each process by its own share
 ) -> Alone:                         # what learners made from now on train with
-    "Join the processes that torchrun started with this one, if it did; raises ValueError when what it says is not complete."
+    "Join the processes that torchrun started with this one, if it did; raises ValueError when it left out something."
     if int(os.environ.get("WORLD_SIZE", 1)) < 2 or isinstance(teams[-1], Team):
         return teams[-1]
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
-        raise ValueError(f"WORLD_SIZE speaks of several processes, but {', '.join(missing)} is not set; start them with torchrun, "
-                         "or unset it")
+        raise ValueError(f"WORLD_SIZE speaks of several processes, but {', '.join(missing)} is not set; "
+                         "start them with torchrun, or unset it")
     if cuda := torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=timedelta(seconds=timeout))

@@ -16,7 +16,7 @@ from . import show as draw
 from .augment import policy
 from .data import normalisation
 
-# %% ../nbs/10a_recipe_cards.ipynb #ab4f1ef1
+# %% ../nbs/10a_recipe_cards.ipynb #9922cc25
 quirks = {
     "softmax_twice": "the loss gets probabilities instead of logits, and applies its own softmax to them",
     "l1_by_batch": "the L1 penalty is divided by the number of pictures in each batch",
@@ -24,19 +24,21 @@ quirks = {
     "finder_leaves_trace": "training begins with the weights that a sweep of the learning rate left behind",
 }
 
-_choices = dict(mode=("fixed", "as_run"), select=("last", "best"), tta=("", "flip", "flip-shift"), loader=("auto", "tensor", "albumentations"))
+# %% ../nbs/10a_recipe_cards.ipynb #0d48ef3b
+_choices = dict(mode=("fixed", "as_run"), select=("last", "best"), tta=("", "flip", "flip-shift"),
+                loader=("auto", "tensor", "albumentations"))
 
-# %% ../nbs/10a_recipe_cards.ipynb #cd6df9c1
+# %% ../nbs/10a_recipe_cards.ipynb #e38932dd
 @dataclass(frozen=True)
 class Recipe:
-    "Everything that decides a training run. Unknown or impossible settings are refused when it is made."
+    "Everything that decides a training run. Raises ValueError for unknown or impossible settings when it is made."
     name: str                     # how it is called
     title: str                    # one line saying what it is
     model: dict                   # {"name": one of models(), ...its options}
     augmentation: list            # operations in order, see `policy`
     normalisation: str            # one of `normalisations`, or "measured" on the training pictures
-    epochs: int
-    batch_size: int
+    epochs: int                   # how often every training picture is seen
+    batch_size: int               # pictures in a batch
     optimizer: dict               # {"name": ..., ...}, see `optimizer`
     schedule: dict                # {"name": ..., ...}, see `schedule`; lr_max "find" asks `lr_find`
     finder: dict = field(default_factory=dict)  # settings of `lr_find` for lr_max "find", e.g. {"steps": 60}
@@ -50,7 +52,7 @@ class Recipe:
     explain_layers: tuple = ()    # layers to explain mistakes at; empty: the default layer
     note: str = ""                # where it comes from, what to know
     reported: dict = field(default_factory=dict)  # what its source reported, in per cent: train, test
-    loader: str = "auto"          # how batches are made: auto, tensor (whole batches at once) or albumentations (picture by picture)
+    loader: str = "auto"          # how batches are made: auto, tensor (all at once) or albumentations (one by one)
     drop_last: bool = False       # leave out the smaller last batch of an epoch
     mode: str = "fixed"           # a course recipe as it was meant, or as_run: as its code ran
     quirks: tuple = ()            # names of `quirks`, in mode as_run only
@@ -62,10 +64,11 @@ class Recipe:
         if self.normalisation != "measured":
             normalisation(self.normalisation)
         if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f"recipe {self.name}: epochs and batch_size must be at least 1, got {self.epochs} and {self.batch_size}")
+            raise ValueError(f"recipe {self.name}: epochs and batch_size must be at least 1, "
+                             f"got {self.epochs} and {self.batch_size}")
         self._check_choices()
 
-# %% ../nbs/10a_recipe_cards.ipynb #25101488
+# %% ../nbs/10a_recipe_cards.ipynb #b3ac9ec2
 @patch
 def _check_choices(self: Recipe):
     "Refuse what is none of the choices, and what cannot be together."
@@ -77,17 +80,15 @@ def _check_choices(self: Recipe):
     if unknown:
         raise ValueError(f"recipe {self.name}: unknown quirk {', '.join(unknown)}; choose from {', '.join(quirks)}")
     if self.quirks and self.mode != "as_run":
-        raise ValueError(f"recipe {self.name}: quirks repeat what others did by mistake; say mode='as_run', or leave them out")
+        raise ValueError(f"recipe {self.name}: quirks repeat what others did by mistake; "
+                         "say mode='as_run', or leave them out")
     if self.select == "best" and not self.valid_fraction and "test_as_validation" not in self.quirks:
         raise ValueError(f"recipe {self.name}: select='best' needs validation pictures; set valid_fraction above 0")
 
-# %% ../nbs/10a_recipe_cards.ipynb #27611e87
-_later = ("loader", "drop_last", "mode", "quirks")
-
-
+# %% ../nbs/10a_recipe_cards.ipynb #e5a69400
 @patch
 def to_dict(self: Recipe) -> dict:
-    "The recipe as plain data."
+    "The recipe as plain data, as JSON can hold it."
     return json.loads(json.dumps(asdict(self)))
 
 # %% ../nbs/10a_recipe_cards.ipynb #45ad34a2
@@ -103,6 +104,9 @@ def from_dict(
         raise ValueError(f"a recipe has no setting {', '.join(unknown)}; it has {', '.join(known)}")
     return cls(**settings)
 
+# %% ../nbs/10a_recipe_cards.ipynb #6e08ff91
+_later = ("loader", "drop_last", "mode", "quirks")
+
 # %% ../nbs/10a_recipe_cards.ipynb #b3bfc39f
 @patch
 def digest(self: Recipe) -> str:
@@ -111,28 +115,31 @@ def digest(self: Recipe) -> str:
     settings = {k: v for k, v in self.to_dict().items() if k not in usual or v != json.loads(json.dumps(usual[k]))}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/10a_recipe_cards.ipynb #71e305ec
+# %% ../nbs/10a_recipe_cards.ipynb #d4398212
 def _words(value):
     "A setting as readable text."
     if isinstance(value, dict):
         name = value.get("name", "")
         rest = ", ".join(f"{k} {_words(v)}" for k, v in value.items() if k != "name")
         return f"{name} ({rest})" if name and rest else name or rest
-    return ", ".join(map(_words, value)) if isinstance(value, (list, tuple)) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_words, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
-# %% ../nbs/10a_recipe_cards.ipynb #788e721c
+# %% ../nbs/10a_recipe_cards.ipynb #f40b944c
 @patch
-def card(self: Recipe) -> list:
-    "The recipe as (setting, value) rows for people."
+def card(self: Recipe) -> list:  # [(setting, value), ...] as words
+    "The recipe as rows for people."
     shown = {f.name: _words(getattr(self, f.name)) for f in fields(self)}
     shown["augmentation"] = policy(self.augmentation).describe().replace("\n", "; ")
     shown["quirks"] = "; ".join(f"{name}: {quirks[name]}" for name in self.quirks)
     return [(name.replace("_", " "), value) for name, value in shown.items()]
 
-# %% ../nbs/10a_recipe_cards.ipynb #c8514d93
+# %% ../nbs/10a_recipe_cards.ipynb #da67a56d
 @patch
 def _repr_html_(self: Recipe):
-    return draw.html_table([list(row) for row in self.card()], ["setting", "value"], caption=f"Recipe {self.name} ({self.digest()})")
+    caption = f"Recipe {self.name} ({self.digest()})"
+    return draw.html_table([list(row) for row in self.card()], ["setting", "value"], caption=caption)
 
 # %% ../nbs/10a_recipe_cards.ipynb #0d387b73
 @patch
@@ -155,13 +162,13 @@ def _stretched(plan, factor):
     new |= {k: [m * factor for m in plan[k]] for k in ("milestones",) if k in plan}
     return new | {k: max(1, round(plan[k] * factor)) for k in ("patience", "cooldown") if plan.get(k)}
 
-# %% ../nbs/10a_recipe_cards.ipynb #eb8be817
+# %% ../nbs/10a_recipe_cards.ipynb #85168807
 @patch
 def scaled(
     self: Recipe,
     epochs: int,  # the new length
 ) -> Recipe:
-    "The same recipe with its schedule stretched or squeezed to `epochs`."
+    "The same recipe with its schedule stretched or squeezed to `epochs`; raises ValueError below one."
     if epochs == self.epochs:
         return self
     note = f"{self.note}; scaled from {self.epochs} to {epochs} epochs".lstrip("; ")

@@ -22,16 +22,21 @@ from . import show as draw
 from .checkpoint import History
 from .evaluate import Predictions, Rows, wilson
 
-# %% ../nbs/12_report.ipynb #72daade5
+# %% ../nbs/12_report.ipynb #a3c0f9d3
+def _dictionary(value):
+    "A setting that should be a dictionary: a bare text becomes its name, None becomes empty."
+    return value if isinstance(value, dict) else {} if value is None else {"name": value}
+
+# %% ../nbs/12_report.ipynb #0587456a
 @dataclass(frozen=True)
 class Record:
     "What a run folder holds; None or empty where a file is missing."
-    folder: Path
+    folder: Path                               # the run folder
     run: dict                                  # run.json
     metrics: dict = field(repr=False)          # metrics.json
     history: History = field(repr=False)       # history.csv
     finder: dict = field(repr=False)           # lr_find.json
-    predictions: Predictions | None = field(repr=False)
+    predictions: Predictions | None = field(repr=False)  # predictions.npz
     figures: dict = field(repr=False)          # name -> bytes of a PNG file
 
     @property
@@ -44,11 +49,7 @@ class Record:
         "What the run was trained and tested on."
         return _dictionary(self.run.get("data"))
 
-# %% ../nbs/12_report.ipynb #b2348f8d
-def _dictionary(value):
-    return value if isinstance(value, dict) else {} if value is None else {"name": value}
-
-# %% ../nbs/12_report.ipynb #5bfd9aed
+# %% ../nbs/12_report.ipynb #fe63feff
 def _read_json(path):
     "The dictionary in a JSON file, {} when there is no such file; raises ValueError when it is damaged."
     if not path.is_file():
@@ -56,48 +57,55 @@ def _read_json(path):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:
-        raise ValueError(f"{path} is damaged ({problem}); restore it, or run the same training command again") from problem
+        raise ValueError(f"{path} is damaged ({problem}); "
+                         "restore it, or run the same training command again") from problem
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, found a {type(content).__name__}; restore it, or train again")
+        raise ValueError(f"{path} must hold a JSON object, found a {type(content).__name__}; "
+                         "restore it, or train again")
     return content
 
-# %% ../nbs/12_report.ipynb #1f07e52e
+# %% ../nbs/12_report.ipynb #1053e6cb
 def _read_history(path):
     if not path.is_file():
         return History()
     try:
         return History.from_csv(path.read_text(encoding="utf-8"))
     except (ValueError, TypeError, AttributeError) as problem:
-        raise ValueError(f"{path} is damaged ({problem}); remove it to report without curves, or train again") from problem
+        raise ValueError(f"{path} is damaged ({problem}); "
+                         "remove it to report without curves, or train again") from problem
 
-# %% ../nbs/12_report.ipynb #d61d3ba3
+# %% ../nbs/12_report.ipynb #c155c1bd
 def _check_metrics(path, metrics):
     "Raise ValueError when the metrics lack what the page is made of."
     known = ("test_accuracy", "test_accuracy_tta", "test_loss", "seconds", "epochs", "parameters")
     wrong = [k for k in known if not isinstance(metrics.get(k, 0.0), (int, float, type(None)))]
     rows = metrics.get("per_class", [])
-    if not isinstance(rows, list) or not all(isinstance(r, dict) and {"class", "n", "correct"} <= r.keys() for r in rows):
+    counted = lambda row: isinstance(row, dict) and {"class", "n", "correct"} <= row.keys()
+    if not isinstance(rows, list) or not all(map(counted, rows)):
         wrong.append("per_class")
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} not as a run writes it; evaluate the run again")
 
-# %% ../nbs/12_report.ipynb #18cf10bc
+# %% ../nbs/12_report.ipynb #63cccc90
 def _check_finder(path, finder):
-    lengths = {len(finder.get(k, ())) for k in ("lrs", "losses")}
-    numbers = all(isinstance(v, (int, float, type(None))) for k in ("lrs", "losses", "smoothed") for v in finder.get(k, ()))
-    if finder and (len(lengths) != 1 or not numbers):
-        raise ValueError(f"{path} is damaged: lrs and losses must be equally many numbers; remove it, or find the rate again")
+    "Raise ValueError when the finder's curve is none."
+    columns = [finder.get(name, ()) for name in ("lrs", "losses", "smoothed")]
+    numbers = all(isinstance(v, (int, float, type(None))) for column in columns for v in column)
+    if finder and (len(columns[0]) != len(columns[1]) or not numbers):
+        raise ValueError(f"{path} is damaged: lrs and losses must be equally many numbers; "
+                         "remove it, or find the rate again")
 
-# %% ../nbs/12_report.ipynb #caa5e623
+# %% ../nbs/12_report.ipynb #5060e0ef
 def read_record(
-    folder,     # a run folder, e.g. "runs/demo"
-) -> Record:    # all it holds
+    folder: Path | str,  # a run folder, e.g. "runs/demo"
+) -> Record:             # all it holds
     "Read a run folder; raises FileNotFoundError when it is none, ValueError naming the file when one is damaged."
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; give the folder a training run wrote, e.g. runs/demo")
     if not (folder/"run.json").is_file():
-        raise FileNotFoundError(f"{folder} is not a run folder (it holds no run.json); give the folder a training run wrote")
+        raise FileNotFoundError(f"{folder} is not a run folder (it holds no run.json); "
+                                "give the folder a training run wrote")
     run, metrics, finder = (_read_json(folder/f"{name}.json") for name in ("run", "metrics", "lr_find"))
     _check_metrics(folder/"metrics.json", metrics)
     _check_finder(folder/"lr_find.json", finder)
@@ -130,9 +138,9 @@ def short_count(
     "A large count in three digits."
     return f"{n / 1e6:.3g} M" if n >= 1e6 else f"{n / 1e3:.3g} k" if n >= 1e4 else f"{n:,}"
 
-# %% ../nbs/12_report.ipynb #325a03ea
+# %% ../nbs/12_report.ipynb #233e71f5
 def duration(
-    seconds,  # a number; None or NaN: not known
+    seconds: float | None,  # None or NaN: not known
 ) -> str:
     "Seconds as a person would say them."
     if seconds is None or math.isnan(seconds):
@@ -142,11 +150,165 @@ def duration(
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
-# %% ../nbs/12_report.ipynb #1b0f83d8
+# %% ../nbs/12_report.ipynb #536fcd82
+_colours = """
+.cam { --page: #f4f5f7; --card: #fff; --ink: #19212b; --soft: #5a6573; --hair: #e2e6eb; --hot: #c2410c;
+  --note: #fff6e5;
+  --good: 37 99 235; --bad: 220 38 38; --c0: #2563eb; --c1: #d97706; --c2: #0f8a5f; --code: #f0f2f5;
+  color-scheme: light }
+@media screen and (prefers-color-scheme: dark) { .cam { --page: #0e1318; --card: #171d25; --ink: #e7ecf2;
+  --soft: #9aa6b4;
+  --hair: #2b343f; --hot: #fb923c; --note: #2a2213; --good: 59 130 246; --bad: 239 68 68; --c0: #6aa2ff;
+  --c1: #f5b04c; --c2: #4cc79a;
+  --code: #10161d; color-scheme: dark } }
+"""
+
+# %% ../nbs/12_report.ipynb #c922bf73
+_type = """
+.cam, .cam * { box-sizing: border-box }
+.cam { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+  -webkit-text-size-adjust: 100%; overflow-wrap: break-word; font-variant-numeric: tabular-nums }
+.cam .body { max-width: 1000px; margin: 0 auto; padding: 40px 20px 56px }
+.cam h1 { font-size: clamp(1.6rem, 4.5vw, 2.3rem); line-height: 1.15; letter-spacing: -.02em; font-weight: 700;
+  margin: .2em 0 .5em;
+  text-wrap: balance }
+.cam h2 { font-size: 1.22rem; letter-spacing: -.01em; line-height: 1.3; margin: 0 0 .7em }
+.cam h3 { font-size: .95rem; margin: 0 0 .3em; font-weight: 600 }
+.cam p { margin: 0 0 .8em; max-width: 72ch } .cam a { color: var(--c0) }
+.cam .over { color: var(--soft); font-size: .9rem; margin: 0 }
+.cam .verdict { font-size: 1.12rem; line-height: 1.5; max-width: 68ch; margin: 1.4em 0 }
+.cam .soft, .cam figcaption { color: var(--soft); font-size: .88rem }
+"""
+
+# %% ../nbs/12_report.ipynb #a73e9c33
+_boxes = """
+.cam section { background: var(--card); border: 1px solid var(--hair); border-radius: 14px; padding: 24px 26px;
+  margin: 18px 0 }
+.cam .numbers { display: grid; grid-template-columns: repeat(4, 1fr); gap: 12px; margin: 22px 0; padding: 0 }
+.cam .numbers > div { background: var(--card); border: 1px solid var(--hair); border-radius: 14px;
+  padding: 14px 16px 13px }
+.cam .numbers .first { grid-area: span 2 / span 2; padding: 18px 22px; display: flex; flex-direction: column;
+  justify-content: center }
+.cam .numbers .wide { grid-column: span 2 }
+.cam .numbers dt { font-size: .8rem; color: var(--soft); margin: 0 }
+.cam .numbers dd { margin: 0; font-size: .8rem; color: var(--soft); line-height: 1.35; overflow-wrap: anywhere }
+.cam .numbers dd.big { font-size: 1.55rem; font-weight: 680; letter-spacing: -.02em; color: var(--ink);
+  line-height: 1.35 }
+.cam .numbers .first dd.big { font-size: clamp(2.6rem, 7vw, 3.6rem); line-height: 1.12; color: var(--c0) }
+  .cam .numbers .first dd, .cam .numbers .first dt { font-size: .95rem }
+"""
+
+# %% ../nbs/12_report.ipynb #356c4fd3
+_contents = """
+.cam .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 24px 28px;
+  align-items: start }
+.cam figure { margin: 0 0 .6em; min-width: 0 } .cam figure + figure, .cam .paper { margin-top: 1.3em }
+  .cam .two figure { margin-top: 0 }
+.cam .paper img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 8px }
+.cam figcaption { margin-top: .55em; max-width: 72ch }
+.cam .missing, .cam .note { background: var(--note); border-left: 3px solid var(--hot); border-radius: 6px;
+  padding: .55em .9em; font-size: .92rem }
+.cam pre { background: var(--code); border-radius: 8px; padding: 12px 14px;
+  font: .86rem/1.5 ui-monospace, Menlo, Consolas, monospace;
+  white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 1em }
+.cam section > :last-child, .cam section > :last-child > :last-child { margin-bottom: 0 }
+.cam ul { margin: 0; padding-left: 1.2em; max-width: 74ch } .cam li { margin: .35em 0 }
+.cam footer { color: var(--soft); font-size: .85rem; margin-top: 26px }
+"""
+
+# %% ../nbs/12_report.ipynb #6e1aac2e
+_tables = """
+.cam .scroll { overflow-x: auto; margin: 0 0 .6em } .cam table { border-collapse: collapse; font-size: .92rem;
+  border: 0; margin: 0 }
+.cam th, .cam td { padding: .36em .8em .36em 0; text-align: left; border: 0; border-bottom: 1px solid var(--hair);
+  font-weight: 400;
+  vertical-align: top; background: none; color: inherit }
+.cam thead th { color: var(--soft); font-size: .84rem } .cam caption { text-align: left; color: var(--soft);
+  padding-bottom: .4em }
+.cam .numeric td { text-align: right; white-space: nowrap } .cam .numeric thead th + th { text-align: right }
+.cam .words2 tr > :nth-child(2), .cam .words3 tr > :nth-child(2), .cam .words3 tr > :nth-child(3) {
+  text-align: left !important }
+.cam .beside { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start } .cam .beside > * {
+  min-width: 0; max-width: 100% }
+.cam .classes { width: 100% } .cam .classes td, .cam .classes tbody th { white-space: nowrap }
+  .cam .classes td.plot { width: 45%; min-width: 130px; padding-right: 1.4em }
+.cam .pairs { width: 100% } .cam .pairs tbody th { width: 11em; color: var(--soft); overflow-wrap: normal }
+  .cam .pairs td { overflow-wrap: anywhere }
+.cam .range { display: block; position: relative; height: 1.4em;
+  background: linear-gradient(var(--hair), var(--hair)) center / 100% 1px no-repeat }
+.cam .range i { position: absolute; top: .55em; height: .3em; border-radius: 2px; background: rgb(var(--good) / .35) }
+.cam .range b { position: absolute; top: .36em; width: .68em; height: .68em; margin-left: -.34em; border-radius: 50%;
+  background: rgb(var(--good)) }
+"""
+
+# %% ../nbs/12_report.ipynb #015dfe15
+_matrix = """
+.cam .confusion { font-size: .84rem } .cam .confusion td, .cam .confusion tbody th { padding: 0 }
+  .cam .confusion tbody th { padding-right: .7em;
+  text-align: right; white-space: nowrap; vertical-align: middle; border: 0; position: sticky; left: 0;
+  background: var(--card) }
+.cam .confusion thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
+  padding: .4em .2em; border: 0; white-space: nowrap }
+.cam .confusion td { width: 2.9em; min-width: 2.9em; height: 2.5em; text-align: center; vertical-align: middle;
+  border: 1px solid var(--card) }
+.cam .confusion .right { background: rgb(var(--good) / var(--a)) } .cam .confusion .wrong {
+  background: rgb(var(--bad) / var(--a)) }
+.cam .confusion .strong { color: #fff } .cam .confusion th span { display: block; overflow: hidden;
+  text-overflow: ellipsis }
+.cam .confusion thead span { max-height: 10em } .cam .confusion tbody span { max-width: 14em }
+"""
+
+# %% ../nbs/12_report.ipynb #48cdb73d
+_lines = """
+.cam svg { display: block; width: 100%; height: auto; overflow: visible } .cam svg text {
+  font: 11.5px system-ui, sans-serif; fill: var(--soft) }
+.cam .axes path { stroke: var(--hair); fill: none } .cam .mark path { stroke: var(--hot); stroke-dasharray: 3 3;
+  fill: none }
+.cam .mark text { fill: var(--hot) } .cam [class^=line] path { fill: none; stroke-width: 2; stroke-linejoin: round }
+.cam .line0 path { stroke: var(--c0) } .cam .line1 path { stroke: var(--c1) } .cam .line2 path { stroke: var(--c2);
+  stroke-dasharray: 5 4 }
+.cam .line0 circle { fill: var(--c0) } .cam .line1 circle { fill: var(--c1) } .cam .line2 circle { fill: var(--c2) }
+.cam .faint .line0 path { stroke: var(--soft); stroke-width: 1; opacity: .55 } .cam .faint .line1 path {
+  stroke: var(--c0) }
+.cam .legend { font-size: .84rem; color: var(--soft); margin: 0 0 .4em; display: flex; flex-wrap: wrap;
+  gap: .1em 1.2em }
+.cam .legend.tall { min-height: 3.1em; align-content: flex-start } .cam .legend b { color: var(--ink);
+  font-weight: 600 } .cam .legend span::before { content: ""; display: inline-block; width: 1.1em; height: 3px;
+  border-radius: 2px; margin-right: .45em; vertical-align: .22em; background: var(--c0) }
+.cam .legend .key1::before { background: var(--c1) } .cam .legend .key2::before { background: var(--c2) }
+.cam .faint .legend .key0::before { background: var(--soft) } .cam .faint .legend .key1::before {
+  background: var(--c0) }
+"""
+
+# %% ../nbs/12_report.ipynb #db302d80
+_paper = """
+@media (max-width: 600px) { .cam .body { padding: 22px 12px 40px } .cam section { padding: 18px 15px;
+  border-radius: 12px }
+  .cam .numbers { grid-template-columns: 1fr 1fr } .cam .numbers .first { grid-area: span 1 / span 2 }
+  .cam .pairs tbody th { width: 7.5em }
+  .cam .paper { overflow-x: auto } .cam .paper img { max-width: none; width: min(var(--w), max(100%, 600px)) }
+  .cam .paper figcaption { position: sticky; left: 0 }
+  .cam .confusion { font-size: .72rem } .cam .confusion td { width: 2.25em; min-width: 2.25em; height: 2.25em }
+  .cam .classes { font-size: .84rem } .cam .classes td, .cam .classes th { padding-right: .6em }
+  .cam .classes .plot { display: none } }
+@media print { .cam { --page: #fff; font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact }
+  .cam .body { max-width: none; padding: 0 }
+  .cam section { border: 0; border-top: 1px solid var(--hair); border-radius: 0; padding: 14px 0; margin: 10px 0 }
+  .cam h2 { break-after: avoid }
+  .cam figure, .cam tr, .cam .numbers > div { break-inside: avoid } .cam .scroll { overflow: visible } .cam a {
+  color: inherit } }
+"""
+
+# %% ../nbs/12_report.ipynb #994eb28a
+css = _colours + _type + _boxes + _contents + _tables + _matrix + _lines + _paper
+
+# %% ../nbs/12_report.ipynb #d981782f
 def _table(rows, header, kind="", caption=None):
     "A table of ready HTML cells, the first of each row its heading."
     head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
-    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>\n' for row in rows)
+    cells = lambda row: "".join(f"<td>{cell}</td>" for cell in row[1:])
+    body = "".join(f'<tr><th scope="row">{row[0]}</th>{cells(row)}</tr>\n' for row in rows)
     top = f"<caption>{caption}</caption>\n" if caption else ""
     head = f"<thead><tr>{head}</tr></thead>\n" if header else ""
     return f'<div class="scroll"><table class="{kind}">\n{top}{head}<tbody>\n{body}</tbody></table></div>\n'
@@ -192,13 +354,13 @@ def round_ticks(
     first = math.ceil(low / step - 1e-9)
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
-# %% ../nbs/12_report.ipynb #1a84564c
+# %% ../nbs/12_report.ipynb #f5f8b0f7
 _test_line = "test (nothing was chosen by it)"
 _left, _right, _top, _bottom, _wide, _high = 46, 408, 12, 214, 420, 252  # frame of a chart in its own units
 
 
 def _style(name, number):
-    "A line's style: training, validation and test look the same everywhere."
+    "The number of a line's style."
     return {"training": 0, "validation": 1, _test_line: 2}.get(name, number)
 
 # %% ../nbs/12_report.ipynb #180d1a0b
@@ -224,17 +386,56 @@ def _scale(low, high, start, end, log=False):
     width = f(high) - f(low) or 1.0
     return lambda value: start + (f(value) - f(low)) / width * (end - start)
 
-# %% ../nbs/12_report.ipynb #edb1abda
+# %% ../nbs/12_report.ipynb #adeae251
+def _line(number, x, values, to_x, to_y, identity):
+    points = [(to_x(a), to_y(v)) if len(_finite([a, v])) == 2 else None for a, v in zip(x, values)]
+    known = [point for point in points if point]
+    dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.4"/>' for a, b in known) if len(known) <= 15 else ""
+    return f'<g class="line{number}" clip-path="url(#{identity})"><path d="{_path(points)}"/>{dots}</g>'
+
+# %% ../nbs/12_report.ipynb #f0bb8198
+def _marks(marks, to_x):
+    "Dotted lines at named places; the names stand to the left of them."
+    line = lambda x: f'<path d="M{x:.1f} {_top}V{_bottom}"/>'
+    word = lambda x, name: f'<text x="{x - 4:.1f}" y="{_top + 9}" text-anchor="end">{escape(name)}</text>'
+    return "".join(f'<g class="mark">{line(to_x(v))}{word(to_x(v), name)}</g>' for name, v in marks.items())
+
+# %% ../nbs/12_report.ipynb #bfe8633e
+def _x_ticks(low, high, log):
+    "Where the x axis has numbers."
+    if log:
+        powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+        if powers:
+            return [10.0**k for k in powers]
+    return [t for t in round_ticks(low, high, 6) if t == int(t)] or [low]
+
+# %% ../nbs/12_report.ipynb #2a24fad9
+def _axes(to_x, to_y, places, limits, xlabel, show, log_x):
+    "Grid, numbers and the x axis's name."
+    beside = lambda t: f'<text x="{_left - 6}" y="{to_y(t) + 4:.1f}" text-anchor="end">{escape(show(t))}</text>'
+    across = "".join(f'<path d="M{_left} {to_y(t):.1f}H{_right}"/>{beside(t)}' for t in round_ticks(*limits))
+    below = lambda t: f'<text x="{to_x(t):.1f}" y="{_bottom + 16}" text-anchor="middle">{t:g}</text>'
+    up = "".join(map(below, _x_ticks(min(places), max(places), log_x)))
+    name = f'<text x="{(_left + _right) / 2}" y="{_high - 6}" text-anchor="middle">{escape(xlabel)}</text>'
+    return f'<g class="axes">{across}{up}{name}</g>'
+
+# %% ../nbs/12_report.ipynb #41ce9de9
+def _clip(identity):
+    "The frame that cuts off what is too high; lines name it by its identity."
+    frame = f'x="{_left}" y="{_top - 6}" width="{_right - _left}" height="{_bottom - _top + 6}"'
+    return f'<clipPath id="{identity}"><rect {frame}/></clipPath>'
+
+
 def chart(
     title: str,         # what it shows, read aloud by screen readers; also makes its parts' names unique
     x: list,            # places on the x axis
     series: dict,       # name -> values, None or NaN where there are none
     xlabel: str,        # text under the x axis
     show=str,           # function from a value on the y axis to text
-    log_x=False,        # True: logarithmic x axis
-    marks=None,         # name -> place on the x axis
-    ceiling=None,       # cut what is higher
-) -> str:               # SVG
+    log_x: bool = False,           # True: logarithmic x axis
+    marks: dict | None = None,     # name -> place on the x axis
+    ceiling: float | None = None,  # cut what is higher
+) -> str:               # an <svg> element
     "Lines as SVG in the page's colours; empty text when there is nothing to draw."
     places, values = _finite(x), [v for line in series.values() for v in _finite(line)]
     if not places or not values:
@@ -244,205 +445,46 @@ def chart(
     to_x = _scale(min(places), max(places), _left + 6, _right - 6, log_x)
     to_y = _scale(low - margin, high + margin, _bottom, _top)
     identity = "c" + "".join(c for c in title.lower() if c.isascii() and c.isalnum())
-    parts = [_axes(to_x, to_y, places, (low - margin, high + margin), xlabel, show, log_x), _marks(marks or {}, to_x),
+    parts = [_clip(identity), _axes(to_x, to_y, places, (low - margin, high + margin), xlabel, show, log_x),
+             _marks(marks or {}, to_x),
              *(_line(_style(name, k), x, line, to_x, to_y, identity) for k, (name, line) in enumerate(series.items()))]
-    clip = f'<clipPath id="{identity}"><rect x="{_left}" y="{_top - 6}" width="{_right - _left}" height="{_bottom - _top + 6}"/></clipPath>'
-    return f'<svg viewBox="0 0 {_wide} {_high}" role="img" aria-label="{escape(title)}">{clip}{"".join(parts)}</svg>\n'
+    return f'<svg viewBox="0 0 {_wide} {_high}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>\n'
 
-# %% ../nbs/12_report.ipynb #ff2ebae2
-def _line(number, x, values, to_x, to_y, identity):
-    points = [None if not _finite([a, v]) or len(_finite([a, v])) < 2 else (to_x(a), to_y(v)) for a, v in zip(x, values)]
-    dots = "".join(f'<circle cx="{p[0]:.1f}" cy="{p[1]:.1f}" r="2.4"/>' for p in points if p) if sum(map(bool, points)) <= 15 else ""
-    return f'<g class="line{number}" clip-path="url(#{identity})"><path d="{_path(points)}"/>{dots}</g>'
-
-# %% ../nbs/12_report.ipynb #1c84a736
-def _marks(marks, to_x):
-    "Dotted lines at named places; the names stand to the left of them."
-    return "".join(f'<g class="mark"><path d="M{to_x(v):.1f} {_top}V{_bottom}"/><text x="{to_x(v) - 4:.1f}" y="{_top + 9}" '
-                   f'text-anchor="end">{escape(name)}</text></g>' for name, v in marks.items())
-
-# %% ../nbs/12_report.ipynb #d1d1a2fe
-def _axes(to_x, to_y, places, limits, xlabel, show, log_x):
-    "Grid, numbers and the x axis's name."
-    low, high = min(places), max(places)
-    powers = [10.0**k for k in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)] if log_x else []
-    ticks = powers or [t for t in round_ticks(low, high, 6) if t == int(t)] or [low]
-    across = "".join(f'<path d="M{_left} {to_y(t):.1f}H{_right}"/><text x="{_left - 6}" y="{to_y(t) + 4:.1f}" text-anchor="end">'
-                     f'{escape(show(t))}</text>' for t in round_ticks(*limits))
-    up = "".join(f'<text x="{to_x(t):.1f}" y="{_bottom + 16}" text-anchor="middle">{t:g}</text>' for t in ticks)
-    name = f'<text x="{(_left + _right) / 2}" y="{_high - 6}" text-anchor="middle">{escape(xlabel)}</text>'
-    return f'<g class="axes">{across}{up}{name}</g>'
-
-# %% ../nbs/12_report.ipynb #61050736
+# %% ../nbs/12_report.ipynb #3fbfd9b2
 def _legend(entries):
     "Names of lines and their values, in the lines' colours."
     kind = "legend tall" if any(name == _test_line for name, _ in entries) else "legend"
-    return f'<p class="{kind}">' + "".join(f'<span class="key{_style(name, k)}">{escape(name)} <b>{escape(value)}</b></span>'
-                                          for k, (name, value) in enumerate(entries)) + "</p>\n"
+    keys = [f'<span class="key{_style(name, k)}">{escape(name)} <b>{escape(value)}</b></span>'
+            for k, (name, value) in enumerate(entries)]
+    return f'<p class="{kind}">{"".join(keys)}</p>\n'
 
 # %% ../nbs/12_report.ipynb #ea166bbf
 def _chart_figure(title, svg, entries, caption=""):
     return (f'<figure><h3>{escape(title)}</h3>\n{_legend(entries) if entries else ""}{svg}'
             f'<figcaption>{escape(caption)}</figcaption></figure>\n')
 
-# %% ../nbs/12_report.ipynb #edcb3f98
-_colours = """
-.cam { --page: #f4f5f7; --card: #fff; --ink: #19212b; --soft: #5a6573; --hair: #e2e6eb; --hot: #c2410c;
-  --note: #fff6e5;
-  --good: 37 99 235; --bad: 220 38 38; --c0: #2563eb; --c1: #d97706; --c2: #0f8a5f; --code: #f0f2f5;
-  color-scheme: light }
-@media screen and (prefers-color-scheme: dark) { .cam { --page: #0e1318; --card: #171d25; --ink: #e7ecf2;
-  --soft: #9aa6b4;
-  --hair: #2b343f; --hot: #fb923c; --note: #2a2213; --good: 59 130 246; --bad: 239 68 68; --c0: #6aa2ff;
-  --c1: #f5b04c; --c2: #4cc79a;
-  --code: #10161d; color-scheme: dark } }
-"""
-_type = """
-.cam, .cam * { box-sizing: border-box }
-.cam { margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-  -webkit-text-size-adjust: 100%; overflow-wrap: break-word; font-variant-numeric: tabular-nums }
-.cam .body { max-width: 1000px; margin: 0 auto; padding: 40px 20px 56px }
-.cam h1 { font-size: clamp(1.6rem, 4.5vw, 2.3rem); line-height: 1.15; letter-spacing: -.02em; font-weight: 700;
-  margin: .2em 0 .5em;
-  text-wrap: balance }
-.cam h2 { font-size: 1.22rem; letter-spacing: -.01em; line-height: 1.3; margin: 0 0 .7em }
-.cam h3 { font-size: .95rem; margin: 0 0 .3em; font-weight: 600 }
-.cam p { margin: 0 0 .8em; max-width: 72ch } .cam a { color: var(--c0) }
-.cam .over { color: var(--soft); font-size: .9rem; margin: 0 }
-.cam .verdict { font-size: 1.12rem; line-height: 1.5; max-width: 68ch; margin: 1.4em 0 }
-.cam .soft, .cam figcaption { color: var(--soft); font-size: .88rem }
-"""
-
-# %% ../nbs/12_report.ipynb #b23659aa
-_boxes = """
-.cam section { background: var(--card); border: 1px solid var(--hair); border-radius: 14px; padding: 24px 26px;
-  margin: 18px 0 }
-.cam .numbers { display: grid; grid-template-columns: repeat(4, 1fr); gap: 12px; margin: 22px 0; padding: 0 }
-.cam .numbers > div { background: var(--card); border: 1px solid var(--hair); border-radius: 14px;
-  padding: 14px 16px 13px }
-.cam .numbers .first { grid-area: span 2 / span 2; padding: 18px 22px; display: flex; flex-direction: column;
-  justify-content: center }
-.cam .numbers .wide { grid-column: span 2 }
-.cam .numbers dt { font-size: .8rem; color: var(--soft); margin: 0 }
-.cam .numbers dd { margin: 0; font-size: .8rem; color: var(--soft); line-height: 1.35; overflow-wrap: anywhere }
-.cam .numbers dd.big { font-size: 1.55rem; font-weight: 680; letter-spacing: -.02em; color: var(--ink);
-  line-height: 1.35 }
-.cam .numbers .first dd.big { font-size: clamp(2.6rem, 7vw, 3.6rem); line-height: 1.12; color: var(--c0) }
-  .cam .numbers .first dd, .cam .numbers .first dt { font-size: .95rem }
-.cam .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 24px 28px;
-  align-items: start }
-.cam figure { margin: 0 0 .6em; min-width: 0 } .cam figure + figure, .cam .paper { margin-top: 1.3em }
-  .cam .two figure { margin-top: 0 }
-.cam .paper img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 8px }
-.cam figcaption { margin-top: .55em; max-width: 72ch }
-.cam .missing, .cam .note { background: var(--note); border-left: 3px solid var(--hot); border-radius: 6px;
-  padding: .55em .9em; font-size: .92rem }
-.cam pre { background: var(--code); border-radius: 8px; padding: 12px 14px;
-  font: .86rem/1.5 ui-monospace, Menlo, Consolas, monospace;
-  white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 1em }
-.cam section > :last-child, .cam section > :last-child > :last-child { margin-bottom: 0 }
-.cam ul { margin: 0; padding-left: 1.2em; max-width: 74ch } .cam li { margin: .35em 0 }
-.cam footer { color: var(--soft); font-size: .85rem; margin-top: 26px }
-"""
-
-# %% ../nbs/12_report.ipynb #ee22d1f3
-_tables = """
-.cam .scroll { overflow-x: auto; margin: 0 0 .6em } .cam table { border-collapse: collapse; font-size: .92rem;
-  border: 0; margin: 0 }
-.cam th, .cam td { padding: .36em .8em .36em 0; text-align: left; border: 0; border-bottom: 1px solid var(--hair);
-  font-weight: 400;
-  vertical-align: top; background: none; color: inherit }
-.cam thead th { color: var(--soft); font-size: .84rem } .cam caption { text-align: left; color: var(--soft);
-  padding-bottom: .4em }
-.cam .numeric td { text-align: right; white-space: nowrap } .cam .numeric thead th + th { text-align: right }
-.cam .words2 tr > :nth-child(2), .cam .words3 tr > :nth-child(2), .cam .words3 tr > :nth-child(3) {
-  text-align: left !important }
-.cam .beside { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start } .cam .beside > * {
-  min-width: 0; max-width: 100% }
-.cam .classes { width: 100% } .cam .classes td, .cam .classes tbody th { white-space: nowrap }
-  .cam .classes td.plot { width: 45%; min-width: 130px; padding-right: 1.4em }
-.cam .pairs { width: 100% } .cam .pairs tbody th { width: 11em; color: var(--soft); overflow-wrap: normal }
-  .cam .pairs td { overflow-wrap: anywhere }
-.cam .range { display: block; position: relative; height: 1.4em;
-  background: linear-gradient(var(--hair), var(--hair)) center / 100% 1px no-repeat }
-.cam .range i { position: absolute; top: .55em; height: .3em; border-radius: 2px; background: rgb(var(--good) / .35) }
-.cam .range b { position: absolute; top: .36em; width: .68em; height: .68em; margin-left: -.34em; border-radius: 50%;
-  background: rgb(var(--good)) }
-.cam .confusion { font-size: .84rem } .cam .confusion td, .cam .confusion tbody th { padding: 0 }
-  .cam .confusion tbody th { padding-right: .7em;
-  text-align: right; white-space: nowrap; vertical-align: middle; border: 0; position: sticky; left: 0;
-  background: var(--card) }
-.cam .confusion thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
-  padding: .4em .2em; border: 0; white-space: nowrap }
-.cam .confusion td { width: 2.9em; min-width: 2.9em; height: 2.5em; text-align: center; vertical-align: middle;
-  border: 1px solid var(--card) }
-.cam .confusion .right { background: rgb(var(--good) / var(--a)) } .cam .confusion .wrong {
-  background: rgb(var(--bad) / var(--a)) }
-.cam .confusion .strong { color: #fff } .cam .confusion th span { display: block; overflow: hidden;
-  text-overflow: ellipsis }
-.cam .confusion thead span { max-height: 10em } .cam .confusion tbody span { max-width: 14em }
-"""
-
-# %% ../nbs/12_report.ipynb #3de105e4
-_lines = """
-.cam svg { display: block; width: 100%; height: auto; overflow: visible } .cam svg text {
-  font: 11.5px system-ui, sans-serif; fill: var(--soft) }
-.cam .axes path { stroke: var(--hair); fill: none } .cam .mark path { stroke: var(--hot); stroke-dasharray: 3 3;
-  fill: none }
-.cam .mark text { fill: var(--hot) } .cam [class^=line] path { fill: none; stroke-width: 2; stroke-linejoin: round }
-.cam .line0 path { stroke: var(--c0) } .cam .line1 path { stroke: var(--c1) } .cam .line2 path { stroke: var(--c2);
-  stroke-dasharray: 5 4 }
-.cam .line0 circle { fill: var(--c0) } .cam .line1 circle { fill: var(--c1) } .cam .line2 circle { fill: var(--c2) }
-.cam .faint .line0 path { stroke: var(--soft); stroke-width: 1; opacity: .55 } .cam .faint .line1 path {
-  stroke: var(--c0) }
-.cam .legend { font-size: .84rem; color: var(--soft); margin: 0 0 .4em; display: flex; flex-wrap: wrap;
-  gap: .1em 1.2em }
-.cam .legend.tall { min-height: 3.1em; align-content: flex-start } .cam .legend b { color: var(--ink);
-  font-weight: 600 } .cam .legend span::before { content: ""; display: inline-block; width: 1.1em; height: 3px;
-  border-radius: 2px; margin-right: .45em; vertical-align: .22em; background: var(--c0) }
-.cam .legend .key1::before { background: var(--c1) } .cam .legend .key2::before { background: var(--c2) }
-.cam .faint .legend .key0::before { background: var(--soft) } .cam .faint .legend .key1::before {
-  background: var(--c0) }
-"""
-_paper = """
-@media (max-width: 600px) { .cam .body { padding: 22px 12px 40px } .cam section { padding: 18px 15px;
-  border-radius: 12px }
-  .cam .numbers { grid-template-columns: 1fr 1fr } .cam .numbers .first { grid-area: span 1 / span 2 }
-  .cam .pairs tbody th { width: 7.5em }
-  .cam .paper { overflow-x: auto } .cam .paper img { max-width: none; width: min(var(--w), max(100%, 600px)) }
-  .cam .paper figcaption { position: sticky; left: 0 }
-  .cam .confusion { font-size: .72rem } .cam .confusion td { width: 2.25em; min-width: 2.25em; height: 2.25em }
-  .cam .classes { font-size: .84rem } .cam .classes td, .cam .classes th { padding-right: .6em }
-  .cam .classes .plot { display: none } }
-@media print { .cam { --page: #fff; font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact }
-  .cam .body { max-width: none; padding: 0 }
-  .cam section { border: 0; border-top: 1px solid var(--hair); border-radius: 0; padding: 14px 0; margin: 10px 0 }
-  .cam h2 { break-after: avoid }
-  .cam figure, .cam tr, .cam .numbers > div { break-inside: avoid } .cam .scroll { overflow: visible } .cam a {
-  color: inherit } }
-"""
-css = _colours + _type + _boxes + _tables + _lines + _paper
-
-# %% ../nbs/12_report.ipynb #e77e580b
+# %% ../nbs/12_report.ipynb #3e6bcb9f
 def class_rows(
-    record: Record,
+    record: Record,  # made by `read_record`
 ) -> Rows:
-    "class, n, correct, accuracy, low, high for each class, from the metrics or the predictions; empty when neither is there."
+    """A dictionary for each class: class, n, correct, accuracy, and low and high, the ends of its 95 % interval.
+    From the metrics or the predictions; empty when neither is there."""
     rows = record.metrics.get("per_class") or (record.predictions.per_class() if record.predictions else [])
     result = Rows()
     for row in rows:
         n, correct = int(row["n"]), int(row["correct"])
         low, high = wilson(correct, n)
         accuracy = correct / n if n else math.nan
-        result.append({"class": row["class"], "n": n, "correct": correct, "accuracy": accuracy, "low": low, "high": high})
+        result.append({"class": row["class"], "n": n, "correct": correct, "accuracy": accuracy, "low": low,
+                       "high": high})
     return result
 
-# %% ../nbs/12_report.ipynb #761c2744
+# %% ../nbs/12_report.ipynb #c3afe321
 def overall_result(
-    record: Record,
+    record: Record,  # made by `read_record`
 ) -> dict:
-    "Test accuracy with its 95 % interval and the number of pictures; empty when the run has no result."
+    """accuracy, low and high (the ends of its 95 % interval) and n, the number of test pictures.
+    Without counts low, high and n are None; empty when the run has no result."""
     rows = class_rows(record)
     n, correct = sum(r["n"] for r in rows), sum(r["correct"] for r in rows)
     if not n:
@@ -455,21 +497,6 @@ def overall_result(
 def _number(name, value, below="", kind=""):
     below = f"<dd>{escape(below)}</dd>" if below else ""
     return f'<div class="{kind}"><dt>{escape(name)}</dt><dd class="big">{escape(value)}</dd>{below}</div>\n'
-
-# %% ../nbs/12_report.ipynb #f094b59b
-def _numbers(record):
-    "The row of large numbers."
-    metrics, machine, result = record.metrics, _dictionary(record.run.get("machine")), overall_result(record)
-    known = lambda name, show: show(int(metrics[name])) if metrics.get(name) is not None else "–"
-    interval = f"95 % interval {percent(result['low'])} to {percent(result['high'])}" if result.get("n") else ""
-    mirrored = metrics.get("test_accuracy_tta") is not None
-    boxes = [_number("test accuracy", percent(result.get("accuracy")), interval, "first")]
-    if mirrored:
-        boxes.append(_number("with several views", percent(metrics["test_accuracy_tta"]), "test-time augmentation"))
-    boxes += [_number("parameters", known("parameters", short_count), known("parameters", "{:,}".format)),
-              _number("epochs", *_epochs(record)),
-              _number("training time", duration(_seconds(record)), _device(machine), "" if mirrored else "wide")]
-    return f'<dl class="numbers">\n{"".join(boxes)}</dl>\n'
 
 # %% ../nbs/12_report.ipynb #323c66e1
 def _epochs(record):
@@ -489,6 +516,21 @@ def _device(machine):
     words = ("GPU" if device.startswith("cuda") else device.upper(), machine.get("name"), machine.get("precision"))
     return "on " + ", ".join(str(word) for word in words if word) if any(words) else ""
 
+# %% ../nbs/12_report.ipynb #f094b59b
+def _numbers(record):
+    "The row of large numbers."
+    metrics, machine, result = record.metrics, _dictionary(record.run.get("machine")), overall_result(record)
+    known = lambda name, show: show(int(metrics[name])) if metrics.get(name) is not None else "–"
+    interval = f"95 % interval {percent(result['low'])} to {percent(result['high'])}" if result.get("n") else ""
+    mirrored = metrics.get("test_accuracy_tta") is not None
+    boxes = [_number("test accuracy", percent(result.get("accuracy")), interval, "first")]
+    if mirrored:
+        boxes.append(_number("with several views", percent(metrics["test_accuracy_tta"]), "test-time augmentation"))
+    boxes += [_number("parameters", known("parameters", short_count), known("parameters", "{:,}".format)),
+              _number("epochs", *_epochs(record)),
+              _number("training time", duration(_seconds(record)), _device(machine), "" if mirrored else "wide")]
+    return f'<dl class="numbers">\n{"".join(boxes)}</dl>\n'
+
 # %% ../nbs/12_report.ipynb #177282bd
 def _confusion_words(record):
     if record.predictions is None or not (pairs := record.predictions.top_confusions(1)):
@@ -497,128 +539,147 @@ def _confusion_words(record):
     return (f" Its most common mistake: <b>{escape(pair['true'])}</b> taken for <b>{escape(pair['predicted'])}</b>, "
             f"{pair['count']:,} times ({percent(pair['share'], 1)} of all {escape(pair['true'])} pictures).")
 
-# %% ../nbs/12_report.ipynb #856e188a
+# %% ../nbs/12_report.ipynb #779e4143
 def verdict(
-    record: Record,
-) -> str:  # HTML
-    "What the run shows, in two sentences."
+    record: Record,  # made by `read_record`
+) -> str:            # HTML
+    "What the run shows, in two sentences; one that says so when there is no test result."
     result, rows = overall_result(record), [r for r in class_rows(record) if r["n"]]
     if not result:
         return "This run has no test result yet."
-    words = f"The network names <b>{percent(result['accuracy'])}</b> of the test pictures right."
-    if result["n"]:
-        best, worst = max(rows, key=lambda r: r["accuracy"]), min(rows, key=lambda r: r["accuracy"])
-        words = (f"The network names <b>{percent(result['accuracy'])}</b> of {result['n']:,} test pictures right; it is best at "
-                 f"<b>{escape(best['class'])}</b> ({percent(best['accuracy'], 1)}) and finds <b>{escape(worst['class'])}</b> hardest "
-                 f"({percent(worst['accuracy'], 1)}).")
-    return words + _confusion_words(record)
+    share = f"<b>{percent(result['accuracy'])}</b>"
+    if not result["n"]:
+        return f"The network names {share} of the test pictures right." + _confusion_words(record)
+    best, worst = max(rows, key=lambda r: r["accuracy"]), min(rows, key=lambda r: r["accuracy"])
+    return (f"The network names {share} of {result['n']:,} test pictures right; it is best at "
+            f"<b>{escape(best['class'])}</b> ({percent(best['accuracy'], 1)}) and finds "
+            f"<b>{escape(worst['class'])}</b> hardest ({percent(worst['accuracy'], 1)}).") + _confusion_words(record)
 
-# %% ../nbs/12_report.ipynb #d6408793
+# %% ../nbs/12_report.ipynb #7aa1cef7
 def _choice_words(record):
     "How the final weights were chosen, and on what."
     recipe, best = record.recipe, record.history.best()
     fraction = recipe.get("valid_fraction")
-    aside = f"{percent(fraction, 0)} of the training pictures were set aside for validation" if fraction else \
-        "no validation pictures were set aside, the network trained on all training pictures"
+    aside = (f"{percent(fraction, 0)} of the training pictures were set aside for validation" if fraction else
+             "no validation pictures were set aside, the network trained on all training pictures")
     if "test_as_validation" in recipe.get("quirks", ()):
-        return ("As in the project it repeats, the test set stood in for the validation set: what was chosen, rate or weights, was "
-                "chosen by it, so the test accuracy is too good and shows nothing about new pictures.")
+        return ("As in the project it repeats, the test set stood in for the validation set: what was chosen, rate or "
+                "weights, was chosen by it, so the test accuracy is too good and shows nothing about new pictures.")
     if recipe.get("select") == "best":
         epoch = f" (epoch {best['epoch']}, {percent(best['valid_accuracy'])})" if best else ""
-        return (f"The weights are those of the epoch with the best validation accuracy{epoch}; {aside}. That validation figure is "
-                "therefore a little too good; the test accuracy is not touched by the choice.")
+        return (f"The weights are those of the epoch with the best validation accuracy{epoch}; {aside}. That "
+                "validation figure is therefore a little too good; the test accuracy is not touched by the choice.")
     if recipe.get("select") == "last":
         return f"The weights are those of the last epoch; no epoch was chosen by its result, and {aside}."
     return "The record does not say how the weights were chosen."
 
-# %% ../nbs/12_report.ipynb #10d12977
+# %% ../nbs/12_report.ipynb #e53b39b1
 def _test_words(record):
     "How often the test set was read."
     views = "mirrored and shifted" if record.recipe.get("tta") == "flip-shift" else "mirrored"
-    again = f" It was then read a second time with its pictures also {views}." if record.metrics.get("test_accuracy_tta") is not None else ""
+    twice = record.metrics.get("test_accuracy_tta") is not None
+    again = f" It was then read a second time with its pictures also {views}." if twice else ""
     if "test_as_validation" in record.recipe.get("quirks", ()):
         return "The test set was measured after every epoch, as the validation set." + again
     if record.history.measured("test_accuracy") or record.recipe.get("watch_test"):
-        return ("The test set was also measured after every epoch, for the dashed curve; no weights were chosen by it. The test "
-                "accuracy above is that of the final weights." + again)
+        return ("The test set was also measured after every epoch, for the dashed curve; no weights were chosen by it. "
+                "The test accuracy above is that of the final weights." + again)
     if not overall_result(record):
         return "The test set has not been read."
     return "The test set was read once, after training, and nothing was chosen by it." + again
 
-# %% ../nbs/12_report.ipynb #79583c84
-def _trust(record):
-    "The card that says how the numbers came about."
-    words = [_choice_words(record), _test_words(record)]
-    if overall_result(record).get("n"):
-        words.append("The interval covers the chance of which pictures are in the test set, not that of another seed or training run.")
-    sources = {"data": record.data, "recipe": record.recipe}
-    words += [f"About the {what}: {source['note']}" for what, source in sources.items() if source.get("note")]
-    items = "".join(f"<li>{escape(text)}</li>\n" for text in words)
-    return _card("How far to trust the number", f"<ul>\n{items}</ul>\n", _contradiction(record))
-
-# %% ../nbs/12_report.ipynb #a526fe2c
+# %% ../nbs/12_report.ipynb #85d95195
 def _contradiction(record):
     "A warning when metrics.json and predictions.npz tell different accuracies."
     stated, counted = record.metrics.get("test_accuracy"), record.predictions.accuracy if record.predictions else None
     if stated is None or counted is None or abs(stated - counted) < 1e-6:
         return ""
-    return (f'<p class="note">metrics.json says {percent(stated)}, predictions.npz counts {percent(counted)}: they are not of the same '
-            "run. Evaluate the run again.</p>\n")
+    return (f'<p class="note">metrics.json says {percent(stated)}, predictions.npz counts {percent(counted)}: '
+            "they are not of the same run. Evaluate the run again.</p>\n")
 
-# %% ../nbs/12_report.ipynb #3ceca260
+# %% ../nbs/12_report.ipynb #6e1ca5c3
+def _trust(record):
+    "The card that says how the numbers came about."
+    words = [_choice_words(record), _test_words(record)]
+    if overall_result(record).get("n"):
+        words.append("The interval covers the chance of which pictures are in the test set, "
+                     "not that of another seed or training run.")
+    sources = {"data": record.data, "recipe": record.recipe}
+    words += [f"About the {what}: {source['note']}" for what, source in sources.items() if source.get("note")]
+    items = "".join(f"<li>{escape(text)}</li>\n" for text in words)
+    return _card("How far to trust the number", f"<ul>\n{items}</ul>\n", _contradiction(record))
+
+# %% ../nbs/12_report.ipynb #7fc205b6
 _parts = {"train": "training", "valid": "validation", "test": _test_line}
 
 
 def _history_chart(record, what, title, show):
     "Training, validation and (if measured) test against the epoch."
     history = record.history
-    series = {label: history.column(f"{part}_{what}") for part, label in _parts.items() if history.measured(f"{part}_{what}")}
+    columns = {label: f"{part}_{what}" for part, label in _parts.items() if history.measured(f"{part}_{what}")}
+    series = {label: history.column(column) for label, column in columns.items()}
     svg = chart(f"{title} against the epoch", history.column("epoch"), series, "epoch", show)
     last = [(label, show(_finite(values)[-1], 2)) for label, values in series.items()]
     return _chart_figure(title, svg, last) if svg else ""
 
-# %% ../nbs/12_report.ipynb #21054b4d
+# %% ../nbs/12_report.ipynb #eeba7924
 def _curves(record):
     "The card with loss and accuracy."
     whole = lambda v, digits=0: percent(v, digits)
     plain = lambda v, digits=None: f"{v:g}" if digits is None else f"{v:.4f}"
     charts = _history_chart(record, "accuracy", "Accuracy", whole) + _history_chart(record, "loss", "Loss", plain)
     if charts:
-        words = ("Training accuracy is measured on augmented pictures while the weights still change, so it may lie below "
-                 "the others.")
+        words = ("Training accuracy is measured on augmented pictures while the weights still change, so it may lie "
+                 "below the others.")
         return _card("How it learned", f'<div class="two">{charts}</div>\n<p class="soft">{words}</p>')
     what = "Loss and accuracy against the epoch"
     return _card("How it learned", _picture(record, "curves", what, what + ".",
                                             "there are no curves to draw (history.csv has no rows either)"))
 
-# %% ../nbs/12_report.ipynb #6109a650
+# %% ../nbs/12_report.ipynb #4449f301
+def _no_finder(record):
+    "What stands in place of the finder's curve when there is none."
+    planned = _dictionary(record.recipe.get("schedule"))
+    if "lr_find" in record.figures or planned.get("lr_max") == "find":
+        return _picture(record, "lr_find", "Learning-rate finder", "The learning-rate finder's sweep.",
+                        "its curve cannot be shown (lr_find.json is missing too)")
+    rate = planned.get("lr_max", planned.get("lr"))
+    words = f"Not used: the recipe gives the rate{'' if rate is None else f' ({escape(rate)})'}."
+    return f"<figure><h3>Learning-rate finder</h3><p>{words}</p></figure>\n"
+
+# %% ../nbs/12_report.ipynb #daa46d3a
+def _finder_words(finder):
+    "The recommendation and what each rule read."
+    rate = finder.get("recommended")
+    found = f"Recommended: {rate:.3g}. " if rate else "No recommendation. "
+    rules = {k: v for k, v in _dictionary(finder.get("suggestions")).items() if isinstance(v, (int, float))}
+    read = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in rules.items())
+    return f"{found}The rules read: {read}." if rules else found
+
+# %% ../nbs/12_report.ipynb #c6304a96
 def _finder_figure(record):
     "The learning-rate finder's curve, its rules and its recommendation."
-    finder, planned = record.finder, _dictionary(record.recipe.get("schedule"))
+    finder = record.finder
     if not finder:
-        if "lr_find" in record.figures or planned.get("lr_max") == "find":
-            return _picture(record, "lr_find", "Learning-rate finder", "The learning-rate finder's sweep.",
-                            "its curve cannot be shown (lr_find.json is missing too)")
-        rate = planned.get("lr_max", planned.get("lr"))
-        words = f"Not used: the recipe gives the rate{'' if rate is None else f' ({escape(rate)})'}."
-        return f"<figure><h3>Learning-rate finder</h3><p>{words}</p></figure>\n"
-    first = next(iter(_finite(finder.get("smoothed") or finder["losses"])), None)
-    lines = {"loss of each batch": finder["losses"]} | ({"smoothed": finder["smoothed"]} if finder.get("smoothed") else {})
+        return _no_finder(record)
+    smoothed = finder.get("smoothed")
+    lines = {"loss of each batch": finder["losses"]} | ({"smoothed": smoothed} if smoothed else {})
     marks = {"recommended": finder["recommended"]} if finder.get("recommended") else {}
-    svg = chart("Loss against the learning rate", finder["lrs"], lines, "learning rate", "{:g}".format, True, marks, first and 1.6 * first)
-    rules = [(k, f"{v:.3g}") for k, v in _dictionary(finder.get("suggestions")).items() if isinstance(v, (int, float))]
-    found = f"Recommended: {finder['recommended']:.3g}. " if finder.get("recommended") else "No recommendation. "
-    caption = found + "The rules read: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rules) + "." if rules else found
-    return f'<div class="faint">{_chart_figure("Learning-rate finder", svg, [(name, "") for name in lines], caption)}</div>\n'
+    first = next(iter(_finite(smoothed or finder["losses"])), None)
+    svg = chart("Loss against the learning rate", finder["lrs"], lines, "learning rate", "{:g}".format, log_x=True,
+                marks=marks, ceiling=first and 1.6 * first)
+    drawn = _chart_figure("Learning-rate finder", svg, [(name, "") for name in lines], _finder_words(finder))
+    return f'<div class="faint">{drawn}</div>\n'
 
-# %% ../nbs/12_report.ipynb #7f27a1c8
+# %% ../nbs/12_report.ipynb #32bd9dcc
 def _schedule_figure(record):
     "The learning rate over training, as planned (the saved figure) or as it was (the history)."
-    rates = record.history.column("lr")
-    svg = chart("Learning rate against the epoch", record.history.column("epoch"), {"learning rate": rates}, "epoch", "{:g}".format)
     if "schedule" in record.figures:
-        saved = _picture(record, "schedule", "Learning rate against the step", "The learning rate, step by step.", "it cannot be shown")
+        saved = _picture(record, "schedule", "Learning rate against the step", "The learning rate, step by step.",
+                         "it cannot be shown")
         return f"<div><h3>Schedule</h3>{saved}</div>\n"
+    rates, epochs = record.history.column("lr"), record.history.column("epoch")
+    svg = chart("Learning rate against the epoch", epochs, {"learning rate": rates}, "epoch", "{:g}".format)
     if not svg:
         return _missing("figures/schedule.png", "the schedule cannot be shown")
     caption = f"The learning rate of each epoch; highest {max(_finite(rates)):.3g}."
@@ -637,7 +698,7 @@ def _confusion_cell(count, share, right, worst):
     kind = ("right" if right else "wrong") + (" strong" if strength > 0.7 else "")
     return f'<td class="{kind}" style="--a:{strength:.2f}">{count:,}</td>'
 
-# %% ../nbs/12_report.ipynb #8e6a1e8a
+# %% ../nbs/12_report.ipynb #6d4ae839
 def _confusion_table(predictions):
     counts = predictions.confusion
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -647,62 +708,91 @@ def _confusion_table(predictions):
         cells = "".join(_confusion_cell(int(counts[t, p]), shares[t, p], t == p, worst) for p in range(len(counts)))
         rows.append(f'<tr><th scope="row"><span>{escape(name)}</span></th>{cells}</tr>\n')
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in predictions.classes)
-    return ('<div class="scroll"><table class="confusion">\n<caption>rows: true class, columns: predicted class</caption>\n'
+    caption = "<caption>rows: true class, columns: predicted class</caption>"
+    return (f'<div class="scroll"><table class="confusion">\n{caption}\n'
             f'<thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{"".join(rows)}</tbody></table></div>\n')
 
-# %% ../nbs/12_report.ipynb #1e64d242
+# %% ../nbs/12_report.ipynb #dd21c2aa
+def _pair_table(predictions):
+    "The most frequent confusions in words."
+    head = ["true", "taken for", "times", "share of the class"]
+    rows = [(escape(r["true"]), escape(r["predicted"]), f"{r['count']:,}", percent(r["share"], 1))
+            for r in predictions.top_confusions(6)]
+    if not rows:
+        return "<p>There is no mistake in the test set.</p>\n"
+    return _table(rows, head, "numeric words2", "Most frequent confusions")
+
+
 def _confusions(record):
     "The card with the matrix and the most frequent pairs."
     predictions, title = record.predictions, "Who is taken for whom"
+    axes = "Rows: true class, columns: predicted class."
+    saved = lambda what: _picture(record, "confusion", "Confusion matrix", axes, what)
     if predictions is None:
-        return _card(title, _picture(record, "confusion", "Confusion matrix", "Rows: true class, columns: predicted class.",
-                                     "the confusion matrix cannot be shown (predictions.npz is missing too)"))
+        return _card(title, saved("the confusion matrix cannot be shown (predictions.npz is missing too)"))
     matrix = _confusion_table(predictions) if len(predictions.classes) <= 25 else ""
     if not matrix and "confusion" in record.figures:
-        matrix = _picture(record, "confusion", "Confusion matrix", "Rows: true class, columns: predicted class.", "")
-    pairs = [(escape(r["true"]), escape(r["predicted"]), f"{r['count']:,}", percent(r["share"], 1)) for r in predictions.top_confusions(6)]
-    table = _table(pairs, ["true", "taken for", "times", "share of the class"], "numeric words2", "Most frequent confusions") if pairs else \
-        "<p>There is no mistake in the test set.</p>\n"
-    return _card(title, f'<div class="beside">{matrix}{table}</div>\n')
+        matrix = saved("")
+    return _card(title, f'<div class="beside">{matrix}{_pair_table(predictions)}</div>\n')
 
-# %% ../nbs/12_report.ipynb #e49626a7
+# %% ../nbs/12_report.ipynb #78671848
 def _range(row, start):
     "A dot and its interval on an axis from `start` to 1."
     if not row["n"]:
         return ""
     at = lambda share: 100 * (share - start) / (1 - start)
-    return (f'<span class="range"><i style="left:{at(row["low"]):.1f}%;width:{at(row["high"]) - at(row["low"]):.1f}%"></i>'
+    width = at(row["high"]) - at(row["low"])
+    return (f'<span class="range"><i style="left:{at(row["low"]):.1f}%;width:{width:.1f}%"></i>'
             f'<b style="left:{at(row["accuracy"]):.1f}%"></b></span>')
 
-# %% ../nbs/12_report.ipynb #3f1e50d7
+# %% ../nbs/12_report.ipynb #660e939c
+def _class_table(rows, start):
+    "A row for each class of `class_rows`; the axis goes from `start` to 1."
+    body = "".join(f'<tr><th scope="row">{escape(r["class"])}</th><td>{r["correct"]:,} of {r["n"]:,}</td>'
+                   f'<td><b>{percent(r["accuracy"], 1)}</b></td><td class="plot">{_range(r, start)}</td>'
+                   f'<td>{100 * r["low"]:.1f} – {percent(r["high"], 1)}</td></tr>\n' for r in rows)
+    heads = (("", "class"), ("", "right"), ("", "accuracy"), ("plot", f"{percent(start, 0)} to {percent(1, 0)}"),
+             ("", "95 % interval"))
+    head = "".join(f'<th scope="col" class="{kind}">{text}</th>' for kind, text in heads)
+    table = f'<table class="classes">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>\n'
+
+# %% ../nbs/12_report.ipynb #d0ddc1c9
 def _classes(record):
     "The card with accuracy and interval of every class."
     rows = sorted(class_rows(record), key=lambda r: (not r["n"], r["accuracy"] if r["n"] else 0))
     if not rows:
-        return _card("Every class", _picture(record, "per_class", "Accuracy of each class", "Accuracy of each class with its 95 % interval.",
-                                             "the classes cannot be shown one by one (metrics.json and predictions.npz are missing too)"))
+        missing = "the classes cannot be shown one by one (metrics.json and predictions.npz are missing too)"
+        return _card("Every class", _picture(record, "per_class", "Accuracy of each class",
+                                             "Accuracy of each class with its 95 % interval.", missing))
     start = min(0.9, math.floor(10 * min([r["low"] for r in rows if r["n"]], default=0)) / 10)
-    body = "".join(f'<tr><th scope="row">{escape(r["class"])}</th><td>{r["correct"]:,} of {r["n"]:,}</td>'
-                   f'<td><b>{percent(r["accuracy"], 1)}</b></td><td class="plot">{_range(r, start)}</td>'
-                   f'<td>{100 * r["low"]:.1f} – {percent(r["high"], 1)}</td></tr>\n' for r in rows)
-    heads = (("", "class"), ("", "right"), ("", "accuracy"), ("plot", f"{percent(start, 0)} to {percent(1, 0)}"), ("", "95 % interval"))
-    head = "".join(f'<th scope="col" class="{kind}">{text}</th>' for kind, text in heads)
-    table = f'<table class="classes">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
-    return _card("Every class", f'<div class="scroll">{table}</div>\n')
+    return _card("Every class", _class_table(rows, start))
 
-# %% ../nbs/12_report.ipynb #22dc48bc
+# %% ../nbs/12_report.ipynb #3e4458d6
 def _mistake_words(predictions, positions):
-    names = predictions.classes
-    return "; ".join(f"picture {predictions.index[k]}: {names[predictions.labels[k]]} taken for {names[predictions.predicted[k]]} "
-                     f"({percent(predictions.confidence[k], 0)})" for k in positions)
+    "The mistakes at these positions, for who cannot see them."
+    p = predictions
+    return "; ".join(f"picture {p.index[k]}: {p.classes[p.labels[k]]} taken for {p.classes[p.predicted[k]]} "
+                     f"({percent(p.confidence[k], 0)})" for k in positions)
 
-# %% ../nbs/12_report.ipynb #5e4725e2
+# %% ../nbs/12_report.ipynb #7ab18bf9
+def _surest_table(p):
+    if p is None:
+        return ""
+    head = ["picture", "true", "predicted", "its probability", "of the true class"]
+    rows = [(f"{p.index[k]:,}", escape(p.classes[p.labels[k]]), escape(p.classes[p.predicted[k]]),
+             percent(p.confidence[k], 1), percent(p.probabilities[k, p.labels[k]], 1)) for k in p.mistakes(10)]
+    return _table(rows, head, "numeric words3", "The same ten in numbers")
+
+# %% ../nbs/12_report.ipynb #dd749766
 _here = "Here are those the network was surest of."
 _mistake_figures = {  # file -> (what it shows, caption)
-    "gradcam": ("The most confident mistakes with their Grad-CAM", "The surest mistakes with Grad-CAM: red is what spoke for "
-                "the class named, nothing is drawn where nothing did."),
-    "gradcam_layers": ("Grad-CAM of the same mistakes at several layers", "The same at several layers. Early ones are sharp "
-                       "and say little about the class, late ones are coarse and say much."),
+    "gradcam": ("The most confident mistakes with their Grad-CAM",
+                "The surest mistakes with Grad-CAM: red is what spoke for the class named, nothing is drawn where "
+                "nothing did."),
+    "gradcam_layers": ("Grad-CAM of the same mistakes at several layers",
+                       "The same at several layers. Early ones are sharp and say little about the class, late ones are "
+                       "coarse and say much."),
     "mistakes": ("Gallery of the most confident mistakes", "The surest mistakes, surest first."),
 }
 
@@ -719,14 +809,6 @@ def _mistakes(record):
                for name, (what, caption) in _mistake_figures.items()]
     return _card(title, counted, *figures, _surest_table(p))
 
-# %% ../nbs/12_report.ipynb #c533a9be
-def _surest_table(p):
-    if p is None:
-        return ""
-    rows = [(f"{p.index[k]:,}", escape(p.classes[p.labels[k]]), escape(p.classes[p.predicted[k]]), percent(p.confidence[k], 1),
-             percent(p.probabilities[k, p.labels[k]], 1)) for k in p.mistakes(10)]
-    return _table(rows, ["picture", "true", "predicted", "its probability", "of the true class"], "numeric words3", "The same ten in numbers")
-
 # %% ../nbs/12_report.ipynb #9b8d370e
 def _augmentation(record):
     "The card with the training pictures as the network saw them."
@@ -734,22 +816,24 @@ def _augmentation(record):
                  "Training pictures as the network sees them: cut, mirrored, covered as the recipe says.",
                  "the augmented pictures cannot be shown"))
 
-# %% ../nbs/12_report.ipynb #0ae80cae
-_placed = ("gradcam", "gradcam_layers", "mistakes", "augmentation", "schedule", "lr_find", "curves", "confusion", "per_class")
+# %% ../nbs/12_report.ipynb #79fd20be
+_placed = ("gradcam", "gradcam_layers", "mistakes", "augmentation", "schedule", "lr_find", "curves", "confusion",
+           "per_class")
 
 
 def _further(record):
     "Figures in the folder that no other card shows."
-    others = [name for name in record.figures if name not in _placed]
-    named = {name: name.replace("_", " ") for name in others}
-    return _card("Further figures", *(_picture(record, n, text, text, "it cannot be shown") for n, text in named.items())) if named else ""
+    named = {name: name.replace("_", " ") for name in record.figures if name not in _placed}
+    drawn = [_picture(record, name, text, text, "it cannot be shown") for name, text in named.items()]
+    return _card("Further figures", *drawn) if drawn else ""
 
-# %% ../nbs/12_report.ipynb #61532134
+# %% ../nbs/12_report.ipynb #81fb1dd6
 def _value(value):
     "A setting as HTML: nested ones in words, lists in order."
     if isinstance(value, dict):
         name = escape(value.get("name", value.get("op", "")))
-        rest = ", ".join(f"{escape(k.replace('_', ' '))} {_value(v)}" for k, v in value.items() if k not in ("name", "op"))
+        others = {k.replace("_", " "): v for k, v in value.items() if k not in ("name", "op")}
+        rest = ", ".join(f"{escape(k)} {_value(v)}" for k, v in others.items())
         return f"{name} ({rest})" if name and name != "–" and rest else name + rest
     if isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value):
         return "<br>".join(f"{k}. {_value(v)}" for k, v in enumerate(value, 1))
@@ -759,9 +843,10 @@ def _value(value):
         return "yes" if value else "no"
     return escape(f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value)
 
-# %% ../nbs/12_report.ipynb #64d20e36
+# %% ../nbs/12_report.ipynb #c885b1b2
 def _pairs(settings, leave_out=()):
-    rows = [(escape(str(k).replace("_", " ")), _value(v)) for k, v in settings.items() if k not in leave_out and v not in ({}, None, "")]
+    known = {k: v for k, v in settings.items() if k not in leave_out and v not in ({}, None, "")}
+    rows = [(escape(str(k).replace("_", " ")), _value(v)) for k, v in known.items()]
     return _table(rows, [], "pairs")
 
 # %% ../nbs/12_report.ipynb #76d71d36
@@ -782,11 +867,11 @@ def _record_card(record):
     rest = {k: plain(v) if k in ("started", "finished", "seed") else v for k, v in record.run.items()}
     return _card("The record", _pairs(rest, known), tables)
 
-# %% ../nbs/12_report.ipynb #b7b210bb
+# %% ../nbs/12_report.ipynb #b2e9d89d
 def _repeat_card(record):
     command = record.run.get("command")
-    words = ("<p>The same command, versions and machine give the same bits; in a folder whose run was cut short it continues. "
-             "On another machine or with other versions expect a slightly different accuracy.</p>\n")
+    words = ("<p>The same command, versions and machine give the same bits; in a folder whose run was cut short it "
+             "continues. On another machine or with other versions expect a slightly different accuracy.</p>\n")
     lines = [command] if command else []
     lines.append(f"cifar-cam report {record.folder.resolve().name}")
     return _card("Run it again", words, f"<pre><code>{escape(chr(10).join(lines))}</code></pre>\n")
@@ -808,38 +893,39 @@ def _title(record):
     what = f"{recipe.get('name', 'unnamed recipe')} on {data.get('name', 'unnamed data')}"
     return recipe.get("title") or recipe.get("name") or record.folder.resolve().name, what
 
-# %% ../nbs/12_report.ipynb #59e9765e
+# %% ../nbs/12_report.ipynb #c858070a
 def _unfinished(record):
     "A notice on top when the run did not come to its end."
     if record.run.get("finished") and record.metrics:
         return ""
     epochs, planned = len(record.history), record.recipe.get("epochs", "?")
-    return (f'<p class="note"><b>This run is not finished</b> ({epochs} of {escape(planned)} epochs in its history). What follows is what '
-            "its folder holds; the same command continues it.</p>\n")
+    return (f'<p class="note"><b>This run is not finished</b> ({epochs} of {escape(planned)} epochs in its history). '
+            "What follows is what its folder holds; the same command continues it.</p>\n")
 
-# %% ../nbs/12_report.ipynb #2e5938e1
-_cards = (_trust, _curves, _rates, _confusions, _classes, _mistakes, _augmentation, _further, _recipe_card, _record_card, _repeat_card)
+# %% ../nbs/12_report.ipynb #10b5b3e2
+_cards = (_trust, _curves, _rates, _confusions, _classes, _mistakes, _augmentation, _further,
+          _recipe_card, _record_card, _repeat_card)
 
-# %% ../nbs/12_report.ipynb #516f0a2e
+# %% ../nbs/12_report.ipynb #d0deb8d9
 def page(
     record: Record,  # made by `read_record`
 ) -> str:            # a whole HTML document
     "The report as text: self-contained, without scripts, the same for the same record."
     title, what = _title(record)
     version = _dictionary(record.run.get("versions")).get("cifar_cam", "")
-    top = (f'<header>\n<p class="over">cifar_cam report · {escape(what)}</p>\n<h1>{escape(title)}</h1>\n</header>\n{_unfinished(record)}'
-           f'{_numbers(record)}<p class="verdict">{verdict(record)}</p>\n')
+    top = (f'<header>\n<p class="over">cifar_cam report · {escape(what)}</p>\n<h1>{escape(title)}</h1>\n</header>\n'
+           f'{_unfinished(record)}{_numbers(record)}<p class="verdict">{verdict(record)}</p>\n')
     foot = (f"<footer><p>Made by cifar_cam {escape(version)} from the files of {escape(record.folder.resolve().name)}; "
             "no number was typed.</p></footer>\n")
     body = "".join(card(record) for card in _cards)
     return (f"{_head}<title>{escape(title)} – {escape(what)}</title>\n<style>{css}</style>\n</head>\n"
             f'<body class="cam">\n<main class="body">\n{top}{body}{foot}</main>\n</body>\n</html>\n')
 
-# %% ../nbs/12_report.ipynb #0a8cc152
+# %% ../nbs/12_report.ipynb #843131e3
 def report(
-    folder,    # a run folder
-    out=None,  # where to write the page; None: report.html in the run folder
-) -> Path:     # the page's path
+    folder: Path | str,             # a run folder
+    out: Path | str | None = None,  # a file, or a folder for report.html; None: the run folder
+) -> Path:                          # the page's path
     "Write one self-contained HTML page from a run folder; raises FileNotFoundError or ValueError naming cause and fix."
     record = read_record(folder)
     path = record.folder/"report.html" if out is None else Path(out)

@@ -26,30 +26,17 @@ def _array(values):
         values = (values.double() if values.is_floating_point() else values).numpy()
     return np.asarray(values)
 
-# %% ../nbs/00a_show.ipynb #ffdf1f85
+# %% ../nbs/00a_show.ipynb #94765bd0
 def _refuse_nan(values, what):
+    "A picture with holes in it is no picture."
     bad = values.size - np.count_nonzero(np.isfinite(values))
     if bad:
         raise ValueError(f"{what} holds {bad} values that are NaN or infinite; "
                          "find the step that made them before drawing")
 
-# %% ../nbs/00a_show.ipynb #9fb34746
-def as_pictures(
-    x,  # uint8 0..255 or float 0..1, one picture (H,W,3) or (3,H,W), or a batch of them; one channel is shown grey
-) -> np.ndarray:  # float64 in 0..1, colour axis last
-    "Any picture array as floats in 0..1, colour axis last; raises ValueError for NaN, wrong rank or wrong range."
-    values = _array(x)
-    if values.ndim not in (3, 4):
-        raise ValueError(f"a picture has shape (height, width, 3) or (3, height, width), got {values.shape}; "
-                         "give a grey picture an axis of its own: x[..., None]")
-    if values.shape[-1] not in (1, 3) and values.shape[-3] in (1, 3):
-        values = np.moveaxis(values, -3, -1)
-    if values.shape[-1] not in (1, 3):
-        raise ValueError(f"a picture has 3 colour channels (or 1), first or last, got shape {values.shape}")
-    return _in_unit_range(np.repeat(values, 3, -1) if values.shape[-1] == 1 else values)
-
-# %% ../nbs/00a_show.ipynb #544d3269
+# %% ../nbs/00a_show.ipynb #1d397569
 def _in_unit_range(values):
+    "Truth values, bytes or floats as floats in 0..1; raises ValueError for anything else."
     if values.dtype.kind in "b":
         return values.astype(float)
     if values.dtype == np.uint8:
@@ -63,11 +50,26 @@ def _in_unit_range(values):
                          "a network's input must first go through denormalise(x, mean, std)")
     return np.clip(values.astype(float), 0, 1)
 
-# %% ../nbs/00a_show.ipynb #7b09e103
+# %% ../nbs/00a_show.ipynb #79cb3c62
+def as_pictures(
+    x,            # uint8 0..255 or float 0..1, (H,W,3) or (3,H,W), or a batch of such; one channel is shown grey
+) -> np.ndarray:  # float64 in 0..1, colour axis last
+    "Any picture array as floats in 0..1, colour axis last; raises ValueError for NaN, wrong rank or wrong range."
+    values = _array(x)
+    if values.ndim not in (3, 4):
+        raise ValueError(f"a picture has shape (height, width, 3) or (3, height, width), got {values.shape}; "
+                         "give a grey picture an axis of its own: x[..., None]")
+    if values.shape[-1] not in (1, 3) and values.shape[-3] in (1, 3):
+        values = np.moveaxis(values, -3, -1)
+    if values.shape[-1] not in (1, 3):
+        raise ValueError(f"a picture has 3 colour channels (or 1), first or last, got shape {values.shape}")
+    return _in_unit_range(np.repeat(values, 3, -1) if values.shape[-1] == 1 else values)
+
+# %% ../nbs/00a_show.ipynb #ee2c55b9
 def denormalise(
-    x,     # normalised float (3,H,W) or (N,3,H,W), array or tensor
-    mean,  # channel means on the scale 0..1, as used to normalise
-    std,   # channel standard deviations on the same scale
+    x,            # normalised float (3,H,W) or (N,3,H,W), array or tensor
+    mean,         # channel means on the scale 0..1, as used to normalise
+    std,          # channel standard deviations on the same scale
 ) -> np.ndarray:  # float64 (H,W,3) or (N,H,W,3) in 0..1, clipped where augmentation overshot
     "The pictures behind a normalised batch, `x` left as it was; raises ValueError for a wrong shape or NaN."
     values, mean, std = _array(x), np.asarray(mean, float), np.asarray(std, float)
@@ -77,13 +79,15 @@ def denormalise(
     _refuse_nan(values, "the batch")
     return np.clip(np.moveaxis(values.astype(float), -3, -1) * std + mean, 0, 1)
 
-# %% ../nbs/00a_show.ipynb #8a13c97e
+# %% ../nbs/00a_show.ipynb #74ee04c7
 def _new_axes(width=4.0, height=3.0):
+    "Axes of a new figure, its size in inches."
     import matplotlib.pyplot as plt
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
-
+# %% ../nbs/00a_show.ipynb #44f9c160
 def _title(ax, text, size, color=None):
+    "Write `text` closely above the Axes."
     if text:
         ax.set_title(text, fontsize=size, pad=2.5, color=color or "black")
 
@@ -95,23 +99,23 @@ def _bare(ax):
         side.set(linewidth=0.4, color="0.6")
     return ax
 
-# %% ../nbs/00a_show.ipynb #8585e3ea
+# %% ../nbs/00a_show.ipynb #d6c0800a
 def show_image(
-    picture,           # anything `as_pictures` accepts, a single picture
-    ax=None,           # matplotlib Axes to draw on; None makes a small figure
-    title=None,        # text above the picture
-    title_color=None,  # any matplotlib colour, e.g. "crimson" for a mistake
-):  # matplotlib Axes
+    picture,                         # anything `as_pictures` accepts, a single picture
+    ax=None,                         # matplotlib Axes to draw on; None makes a small figure
+    title: str | None = None,        # text above the picture
+    title_color: str | None = None,  # any matplotlib colour, e.g. "crimson" for a mistake
+):                                   # matplotlib Axes
     "One picture with its pixels as squares and no ticks; returns the Axes."
     ax = _new_axes(1.6, 1.7) if ax is None else ax
     ax.imshow(as_pictures(picture), interpolation="nearest")
     _title(ax, title, 9, title_color)
     return _bare(ax)
 
-# %% ../nbs/00a_show.ipynb #6a21cfe1
+# %% ../nbs/00a_show.ipynb #394bb5c9
 _line = 1.35 / 72  # height of a line of text in inches for each point of font size
 
-# %% ../nbs/00a_show.ipynb #63074277
+
 def _fit_titles(titles, tile):
     "Titles wrapped for a tile of this width in inches, their font size, and the height in inches that they need."
     texts = ["" if t is None else str(t) for t in titles]
@@ -144,6 +148,17 @@ def _fill(ax, cell):
     else:
         show_image(cell, ax)
 
+# %% ../nbs/00a_show.ipynb #8912b4ba
+def _wrap_note(note, width):
+    "The footnote in lines that fit a figure of `width` inches."
+    fits = max(20, int(72 * width / (0.55 * 7.5)))
+    return "\n".join(part for line in (note or "").split("\n") for part in textwrap.wrap(line, fits))
+
+# %% ../nbs/00a_show.ipynb #36764284
+def _note_height(note):
+    "Inches that a wrapped footnote needs."
+    return 0.02 if not note else 0.1 + 7.5 * _line * (note.count("\n") + 1)
+
 # %% ../nbs/00a_show.ipynb #f9fce9a6
 def _margin_texts(figure, suptitle, note, top, bottom):
     "Write the figure's title and its footnote into margins of `top` and `bottom` inches."
@@ -154,17 +169,29 @@ def _margin_texts(figure, suptitle, note, top, bottom):
         figure.text(0.5, 0.03 / height, note, ha="center", va="bottom", fontsize=7.5, color="0.35")
     return figure
 
-# %% ../nbs/00a_show.ipynb #0f096b4e
+# %% ../nbs/00a_show.ipynb #4e5610d1
+def _grid_shape(count, columns, rows):
+    "Columns and rows for `count` tiles; raises ValueError when they do not fit."
+    if count == 0:
+        raise ValueError("there is no picture to draw: the list is empty")
+    if columns is None:
+        columns = math.ceil(count / rows) if rows else min(count, 10, max(5, math.ceil(math.sqrt(2 * count))))
+    rows = math.ceil(count / columns) if rows is None else rows
+    if rows * columns < count:
+        raise ValueError(f"{count} pictures do not fit into {rows} rows of {columns}; leave rows out or show fewer")
+    return columns, rows
+
+# %% ../nbs/00a_show.ipynb #d3ea4fdd
 def image_grid(
-    pictures,           # pictures, or functions that draw on the Axes they get
-    titles=None,        # one text for each picture
-    columns=None,       # tiles in a row; None chooses a grid about twice as wide as high, ten at most
-    rows=None,          # number of rows; None for as many as needed
-    tile=1.0,           # width of a tile in inches
-    title_colors=None,  # one colour for each title
-    suptitle=None,      # title of the figure
-    note=None,          # small line under the figure
-):  # matplotlib Figure
+    pictures,                     # pictures, or functions that draw on the Axes they get
+    titles=None,                  # one text for each picture
+    columns: int | None = None,   # tiles in a row; None chooses a grid about twice as wide as high, ten at most
+    rows: int | None = None,      # number of rows; None for as many as needed
+    tile: float = 1.0,            # width of a tile in inches
+    title_colors=None,            # one colour for each title
+    suptitle: str | None = None,  # title of the figure
+    note: str | None = None,      # small line under the figure
+):                                # matplotlib Figure
     "A grid of small pictures with readable titles; raises ValueError when titles or grid do not fit the pictures."
     cells = list(pictures)
     columns, rows = _grid_shape(len(cells), columns, rows)
@@ -181,65 +208,15 @@ def image_grid(
             _title(ax, texts[k], size, title_colors[k] if title_colors else None)
     return _margin_texts(figure, suptitle, note, top, bottom)
 
-# %% ../nbs/00a_show.ipynb #8912b4ba
-def _wrap_note(note, width):
-    "The footnote in lines that fit a figure of `width` inches."
-    fits = max(20, int(72 * width / (0.55 * 7.5)))
-    return "\n".join(part for line in (note or "").split("\n") for part in textwrap.wrap(line, fits))
-
-# %% ../nbs/00a_show.ipynb #aeb4248e
-def _note_height(note):
-    return 0.02 if not note else 0.1 + 7.5 * _line * (note.count("\n") + 1)
-
-# %% ../nbs/00a_show.ipynb #b3026bcd
-def _grid_shape(count, columns, rows):
-    if count == 0:
-        raise ValueError("there is no picture to draw: the list is empty")
-    if columns is None:
-        columns = math.ceil(count / rows) if rows else min(count, 10, max(5, math.ceil(math.sqrt(2 * count))))
-    rows = math.ceil(count / columns) if rows is None else rows
-    if rows * columns < count:
-        raise ValueError(f"{count} pictures do not fit into {rows} rows of {columns}; leave rows out or show fewer")
-    return columns, rows
-
-# %% ../nbs/00a_show.ipynb #188e5555
-def image_table(
-    rows,                # list of rows, each a list of pictures, functions of an Axes, or None for an empty place
-    row_titles=None,     # one text at the left of each row
-    column_titles=None,  # one text above each column
-    tile=1.0,            # width of a tile in inches
-    cell_titles=None,    # list of rows of texts, one above each cell
-    title_colors=None,   # list of rows of colours for `cell_titles`
-    suptitle=None,       # title of the figure
-    note=None,           # small line under the figure
-):  # matplotlib Figure
-    "A table of pictures with titled rows and columns; raises ValueError when titles and table do not fit."
-    rows = [list(row) for row in rows]
-    columns = max((len(row) for row in rows), default=0)
-    _check_table(rows, columns, row_titles, column_titles)
-    texts, size, title = _fit_titles([t for row in cell_titles or [] for t in row], tile)
-    heads, head_size, head = _fit_titles(column_titles or [], tile)
-    left = _left_margin(row_titles)
-    note = _wrap_note(note, left + columns * (tile + 0.06))
-    top, bottom = head + (0.27 if suptitle else 0.02), _note_height(note)
-    figure, axes = _tiles(len(rows), columns, tile, title, left, top, bottom)
-    remaining = iter(texts)
-    for r, row in enumerate(rows):
-        for c, ax in enumerate(axes[r]):
-            _fill(ax, row[c] if c < len(row) else None)
-            if cell_titles and c < len(cell_titles[r]):
-                _title(ax, next(remaining), size, title_colors[r][c] if title_colors else None)
-    _table_titles(figure, axes, row_titles, heads, head_size, title)
-    return _margin_texts(figure, suptitle, note, top, bottom)
-
 # %% ../nbs/00a_show.ipynb #0d472f54
 def _left_margin(row_titles):
     "Inches that the longest line of the row titles needs."
     longest = max((len(line) for text in row_titles or [] for line in str(text).split("\n")), default=0)
     return longest * 8.5 * 0.6 / 72 + (0.12 if row_titles else 0)
 
-# %% ../nbs/00a_show.ipynb #1b981edf
+# %% ../nbs/00a_show.ipynb #83744533
 def _check_table(rows, columns, row_titles, column_titles):
+    "As many titles as rows and columns, and at least one picture; else ValueError."
     if not columns:
         raise ValueError("there is no picture to draw: the table is empty")
     for what, given, expected in (("row", row_titles, len(rows)), ("column", column_titles, columns)):
@@ -259,6 +236,41 @@ def _table_titles(figure, axes, row_titles, heads, head_size, above):
         centre, bottom = (box.x0 + box.x1) / 2, box.y1 + (above + 0.04) / height
         figure.text(centre, bottom, text, ha="center", va="bottom", fontsize=head_size)
 
+# %% ../nbs/00a_show.ipynb #fc068523
+def _cell_titles(axes, titles, texts, size, colors):
+    "Write the wrapped `texts` above the cells that have `titles`, both row by row."
+    for r, (row, places) in enumerate(zip(titles, axes)):
+        for c, text in enumerate([next(texts) for _ in row][:len(places)]):
+            _title(places[c], text, size, colors[r][c] if colors else None)
+
+# %% ../nbs/00a_show.ipynb #1ab7aeec
+def image_table(
+    rows: list,                   # rows of pictures, functions of an Axes, or None for an empty place
+    row_titles=None,              # one text at the left of each row
+    column_titles=None,           # one text above each column
+    tile: float = 1.0,            # width of a tile in inches
+    cell_titles=None,             # list of rows of texts, one above each cell
+    title_colors=None,            # list of rows of colours for `cell_titles`
+    suptitle: str | None = None,  # title of the figure
+    note: str | None = None,      # small line under the figure
+):                                # matplotlib Figure
+    "A table of pictures with titled rows and columns; raises ValueError when titles and table do not fit."
+    rows = [list(row) for row in rows]
+    columns = max((len(row) for row in rows), default=0)
+    _check_table(rows, columns, row_titles, column_titles)
+    texts, size, title = _fit_titles([t for row in cell_titles or [] for t in row], tile)
+    heads, head_size, head = _fit_titles(column_titles or [], tile)
+    left = _left_margin(row_titles)
+    note = _wrap_note(note, left + columns * (tile + 0.06))
+    top, bottom = head + (0.27 if suptitle else 0.02), _note_height(note)
+    figure, axes = _tiles(len(rows), columns, tile, title, left, top, bottom)
+    for row, cells in zip(axes, rows):
+        for ax, cell in zip(row, cells + [None] * columns):
+            _fill(ax, cell)
+    _cell_titles(axes, cell_titles or [], iter(texts), size, title_colors)
+    _table_titles(figure, axes, row_titles, heads, head_size, title)
+    return _margin_texts(figure, suptitle, note, top, bottom)
+
 # %% ../nbs/00a_show.ipynb #51be0136
 _for = np.array([(1.0, 0.93, 0.55), (1.0, 0.70, 0.20), (0.93, 0.30, 0.10), (0.75, 0.0, 0.05)])  # weak to strong
 _against = np.array([(0.78, 0.90, 1.0), (0.45, 0.70, 0.95), (0.15, 0.42, 0.85), (0.03, 0.18, 0.60)])
@@ -274,8 +286,9 @@ def _strongest(values, signed):
     "The value that gets the full colour when no limit is given: the largest (absolute) value, 0 if none is positive."
     return float(max(np.abs(values).max() if signed else values.max(), 0.0))
 
-# %% ../nbs/00a_show.ipynb #caab0e5f
+# %% ../nbs/00a_show.ipynb #6c4ccee5
 def _map_array(map):
+    "One table of numbers as floats; raises ValueError for anything else."
     values = _array(map)
     if values.ndim != 2 or values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"a map is one table of numbers (height, width), got {values.dtype} of shape {values.shape}; "
@@ -284,13 +297,13 @@ def _map_array(map):
     _refuse_nan(values, "the map")
     return values
 
-# %% ../nbs/00a_show.ipynb #86975854
+# %% ../nbs/00a_show.ipynb #a8ffca84
 def heat(
-    map,           # numbers (H,W), array or tensor: evidence for a class
-    limit=None,    # value that gets the full colour; None takes the largest of this map
-    signed=False,  # True draws negative values in blue instead of not at all
-    cmap=None,     # name of a matplotlib colour map to use instead of ours (for signed maps: a diverging one)
-) -> np.ndarray:   # float RGBA (H,W,4) in 0..1
+    map,                         # numbers (H,W), array or tensor: evidence for a class
+    limit: float | None = None,  # value that gets the full colour; None takes the largest of this map
+    signed: bool = False,        # True draws negative values in blue instead of not at all
+    cmap: str | None = None,     # a matplotlib colour map to use instead of ours (for signed maps: a diverging one)
+) -> np.ndarray:                 # float RGBA (H,W,4) in 0..1
     "The map as colours: hot is red, no evidence is transparent. Raises ValueError for NaN or a wrong shape."
     values = _map_array(map)
     limit = _strongest(values, signed) if limit is None else float(limit)
@@ -309,13 +322,13 @@ def _axis_weights(small, large):
     at = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(small)[None, :]))
 
-# %% ../nbs/00a_show.ipynb #46952b16
+# %% ../nbs/00a_show.ipynb #7c08cbb6
 def enlarge(
-    map,     # numbers (h,w)
-    height,  # wanted number of rows
-    width,   # wanted number of columns
+    map,          # numbers (h,w)
+    height: int,  # wanted number of rows
+    width: int,   # wanted number of columns
 ) -> np.ndarray:  # float64 (height, width)
-    "The map enlarged bilinearly; the values are kept, nothing is rescaled."
+    "The map enlarged bilinearly; the values are kept, nothing is rescaled; raises ValueError for NaN or a wrong shape."
     values = _map_array(map)
     return _axis_weights(values.shape[0], height) @ values @ _axis_weights(values.shape[1], width).T
 
@@ -353,19 +366,19 @@ def _draw_heat(ax, values, size, limit, signed, native, opacity=1.0, cmap=None):
     _cell_grid(ax, values.shape if native is None else native, height, width)
     _say_nothing_found(ax, values, signed, limit)
 
-# %% ../nbs/00a_show.ipynb #509a856e
+# %% ../nbs/00a_show.ipynb #d879afe9
 def show_overlay(
-    picture,       # anything `as_pictures` accepts, a single picture
-    map,           # numbers (h,w) of any size up to the picture's; enlarged bilinearly
-    ax=None,       # matplotlib Axes; None makes a small figure
-    limit=None,    # value that gets the full colour; None takes the largest of this map
-    signed=False,  # True draws evidence against in blue
-    opacity=0.65,  # 0..1: how much the full colour covers
-    native=None,   # (rows, columns) of the network's grid, if `map` was enlarged already
-    title=None,    # text above
-    grey=0.0,      # 0..1: share of the picture's own colour to take away, so that the map's colours stand out
-    cmap=None,     # name of a matplotlib colour map, see `heat`
-):  # matplotlib Axes
+    picture,                      # anything `as_pictures` accepts, a single picture
+    map,                          # numbers (h,w) of any size up to the picture's; enlarged bilinearly
+    ax=None,                      # matplotlib Axes; None makes a small figure
+    limit: float | None = None,   # value that gets the full colour; None takes the largest of this map
+    signed: bool = False,         # True draws evidence against in blue
+    opacity: float = 0.65,        # 0..1: how much the full colour covers
+    native: tuple | None = None,  # (rows, columns) of the network's grid, if `map` was enlarged already
+    title: str | None = None,     # text above
+    grey: float = 0.0,            # 0..1: share of the picture's own colour to take away
+    cmap: str | None = None,      # name of a matplotlib colour map, see `heat`
+):                                # matplotlib Axes
     "The map over the picture, the network's grid in fine lines; says so where there is no evidence. Returns the Axes."
     pixels = as_pictures(picture)
     pixels = pixels + grey * (pixels.mean(-1, keepdims=True) - pixels)
@@ -374,38 +387,39 @@ def show_overlay(
     _draw_heat(ax, _map_array(map), pixels.shape[:2], limit, signed, native, opacity, cmap)
     return ax
 
-# %% ../nbs/00a_show.ipynb #7ae47a92
+# %% ../nbs/00a_show.ipynb #c2833152
 def show_heat(
-    map,            # numbers (h,w)
-    ax=None,        # matplotlib Axes; None makes a small figure
-    size=(32, 32),  # (height, width) in pixels of the picture it belongs to
-    limit=None,     # value that gets the full colour; None takes the largest of this map
-    signed=False,   # True draws evidence against in blue
-    native=None,    # (rows, columns) of the network's grid, if `map` was enlarged already
-    title=None,     # text above
-    cmap=None,      # name of a matplotlib colour map, see `heat`
-):  # matplotlib Axes
+    map,                          # numbers (h,w)
+    ax=None,                      # matplotlib Axes; None makes a small figure
+    size: tuple = (32, 32),       # (height, width) in pixels of the picture it belongs to
+    limit: float | None = None,   # value that gets the full colour; None takes the largest of this map
+    signed: bool = False,         # True draws evidence against in blue
+    native: tuple | None = None,  # (rows, columns) of the network's grid, if `map` was enlarged already
+    title: str | None = None,     # text above
+    cmap: str | None = None,      # name of a matplotlib colour map, see `heat`
+):                                # matplotlib Axes
     "The map alone, on white, the network's grid in fine lines; returns the Axes."
     ax = _new_axes(1.6, 1.7) if ax is None else ax
     show_image(np.ones((*size, 3)), ax, title)
     _draw_heat(ax, _map_array(map), size, limit, signed, native, cmap=cmap)
     return ax
 
-# %% ../nbs/00a_show.ipynb #8c9cd4d5
+# %% ../nbs/00a_show.ipynb #e1278346
 def blend(
-    picture,           # anything `as_pictures` accepts, a single picture
-    map,               # numbers (h,w); negative ones count as none
-    of_picture=0.5,    # weight of the picture
-    of_heat=0.5,       # weight of the colours
-    cmap="jet",        # name of a matplotlib colour map, cold to hot
-    rescale=False,     # True divides by the largest value, so that nothing is cut off
-    limit=None,        # value that gets the hottest colour; None takes the largest of this map
-    size=None,         # (height, width) of the result in pixels; None takes the picture's
-) -> np.ndarray:       # float (height, width, 3) in 0..1
+    picture,                     # anything `as_pictures` accepts, a single picture
+    map,                         # numbers (h,w); negative ones count as none
+    of_picture: float = 0.5,     # weight of the picture
+    of_heat: float = 0.5,        # weight of the colours
+    cmap: str = "jet",           # name of a matplotlib colour map, cold to hot
+    rescale: bool = False,       # True divides by the largest value, so that nothing is cut off
+    limit: float | None = None,  # value that gets the hottest colour; None takes the largest of this map
+    size: tuple | None = None,   # (height, width) of the result in pixels; None takes the picture's
+) -> np.ndarray:                 # float (height, width, 3) in 0..1
     "Picture and coloured map, weighted and added at every pixel; raises ValueError for weights below 0."
     import matplotlib
     if min(of_picture, of_heat) < 0 or of_picture + of_heat == 0:
-        raise ValueError(f"weights must be 0 or more and not both 0, got {of_picture} and {of_heat}; half and half is usual")
+        raise ValueError(f"weights must be 0 or more and not both 0, got {of_picture} and {of_heat}; half and half is "
+                         "usual")
     pixels, values = as_pictures(picture), _map_array(map)
     height, width = pixels.shape[:2] if size is None else size
     pixels = np.stack([enlarge(pixels[..., c], height, width) for c in range(3)], -1)
@@ -413,33 +427,6 @@ def blend(
     strength = np.clip(enlarge(values, height, width) / limit, 0, 1) if limit > 0 else np.zeros((height, width))
     mixed = of_picture * pixels + of_heat * matplotlib.colormaps[cmap](strength)[..., :3]
     return mixed / mixed.max() if rescale and mixed.max() > 0 else np.clip(mixed, 0, 1)
-
-# %% ../nbs/00a_show.ipynb #49685421
-def curves(
-    series,        # dictionary name -> sequence of numbers; NaN where nothing was measured
-    ax=None,       # matplotlib Axes; None makes a figure
-    x=None,        # places on the x axis, as many as the longest series; None counts 1, 2, 3, …
-    xlabel=None,   # text under the x axis
-    ylabel=None,   # text beside the y axis
-    title=None,    # text above
-    log_x=False,   # True for a logarithmic x axis
-    marks=None,    # dictionary name -> place on the x axis
-):  # matplotlib Axes
-    "Named curves with a legend; returns the Axes. Raises ValueError when `x` is shorter than a series."
-    ax = _new_axes() if ax is None else ax
-    for name, values in series.items():
-        values = _array(values).astype(float)
-        at = np.arange(1, len(values) + 1) if x is None else _array(x)[:len(values)]
-        if len(at) != len(values):
-            raise ValueError(f"{name!r} has {len(values)} values, but x has only {len(at)} places")
-        few = np.isfinite(values).sum() <= 12
-        ax.plot(at, values, label=name, linewidth=1.5, marker="o" if few else None, markersize=3)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale="log" if log_x else "linear")
-    if not log_x and all((np.asarray(line.get_xdata(), float) % 1 == 0).all() for line in ax.lines):
-        ax.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
-    for place in (marks or {}).items():
-        _mark(ax, *place)
-    return _plain_frame(ax, legend=len(series) > 1)
 
 # %% ../nbs/00a_show.ipynb #60f1c537
 def _mark(ax, name, place):
@@ -459,15 +446,64 @@ def _plain_frame(ax, legend=False):
         ax.legend(frameon=False, fontsize=8)
     return ax
 
-# %% ../nbs/00a_show.ipynb #f08a802b
+# %% ../nbs/00a_show.ipynb #0f9cbfac
+def _curve(ax, name, values, x):
+    "One curve, its points marked where there are few of them."
+    at = np.arange(1, len(values) + 1) if x is None else _array(x)[:len(values)]
+    if len(at) != len(values):
+        raise ValueError(f"{name!r} has {len(values)} values, but x has only {len(at)} places")
+    few = np.isfinite(values).sum() <= 12
+    ax.plot(at, values, label=name, linewidth=1.5, marker="o" if few else None, markersize=3)
+
+# %% ../nbs/00a_show.ipynb #1f0fb65a
+def curves(
+    series: dict,               # dictionary name -> sequence of numbers; NaN where nothing was measured
+    ax=None,                    # matplotlib Axes; None makes a figure
+    x=None,                     # places on the x axis, as many as the longest series; None counts 1, 2, 3, …
+    xlabel: str | None = None,  # text under the x axis
+    ylabel: str | None = None,  # text beside the y axis
+    title: str | None = None,   # text above
+    log_x: bool = False,        # True for a logarithmic x axis
+    marks: dict | None = None,  # dictionary name -> place on the x axis
+):                              # matplotlib Axes
+    "Named curves with a legend; returns the Axes. Raises ValueError when `x` is shorter than a series."
+    ax = _new_axes() if ax is None else ax
+    for name, values in series.items():
+        _curve(ax, name, _array(values).astype(float), x)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale="log" if log_x else "linear")
+    if not log_x and all((np.asarray(line.get_xdata(), float) % 1 == 0).all() for line in ax.lines):
+        ax.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
+    for place in (marks or {}).items():
+        _mark(ax, *place)
+    return _plain_frame(ax, legend=len(series) > 1)
+
+# %% ../nbs/00a_show.ipynb #45d85ec1
+def _matrix_colours(counts):
+    "Colours (K,K,3): blue on the diagonal by share of the row, red elsewhere by share of the largest mistake."
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    mistakes = share * (1 - np.eye(len(counts)))
+    reds = 1 - (mistakes / max(mistakes.max(), 1e-12))[..., None] * (0.12, 0.75, 0.75)
+    blues = 1 - share[..., None] * (0.85, 0.55, 0.25)
+    return np.where(np.eye(len(counts), dtype=bool)[..., None], blues, reds)
+
+# %% ../nbs/00a_show.ipynb #75807c77
+def _write_counts(ax, counts):
+    "The counts in black or white, whichever can be read on the colour below."
+    light = _matrix_colours(counts) @ (0.3, 0.6, 0.1)
+    for (r, c), count in np.ndenumerate(counts):
+        if count:
+            ink = "black" if light[r, c] > 0.5 else "white"
+            ax.text(c, r, f"{count:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
+
+# %% ../nbs/00a_show.ipynb #0339fe6e
 def matrix(
-    values,              # counts (K,K): rows the true class, columns the predicted one
-    names,               # K class names
-    ax=None,             # matplotlib Axes; None makes a figure that grows with K
-    title=None,          # text above
-    xlabel="predicted",  # text under the x axis
-    ylabel="true",       # text beside the y axis
-):  # matplotlib Axes
+    values,                     # counts (K,K): rows the true class, columns the predicted one
+    names,                      # K class names
+    ax=None,                    # matplotlib Axes; None makes a figure that grows with K
+    title: str | None = None,   # text above
+    xlabel: str = "predicted",  # text under the x axis
+    ylabel: str = "true",       # text beside the y axis
+):                              # matplotlib Axes
     "A confusion matrix, counts written, colours by row share; returns the Axes. Raises ValueError for a wrong shape."
     counts = _array(values)
     if counts.shape != (len(names), len(names)):
@@ -485,33 +521,16 @@ def matrix(
         _write_counts(ax, counts)
     return ax
 
-# %% ../nbs/00a_show.ipynb #45d85ec1
-def _matrix_colours(counts):
-    "Colours (K,K,3): blue on the diagonal by share of the row, red elsewhere by share of the largest mistake."
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    mistakes = share * (1 - np.eye(len(counts)))
-    reds = 1 - (mistakes / max(mistakes.max(), 1e-12))[..., None] * (0.12, 0.75, 0.75)
-    blues = 1 - share[..., None] * (0.85, 0.55, 0.25)
-    return np.where(np.eye(len(counts), dtype=bool)[..., None], blues, reds)
-
-# %% ../nbs/00a_show.ipynb #61d8cb2f
-def _write_counts(ax, counts):
-    light = _matrix_colours(counts) @ (0.3, 0.6, 0.1)
-    for (r, c), count in np.ndenumerate(counts):
-        if count:
-            ink = "black" if light[r, c] > 0.5 else "white"
-            ax.text(c, r, f"{count:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
-
-# %% ../nbs/00a_show.ipynb #1b9de0b3
+# %% ../nbs/00a_show.ipynb #9d8e3ee2
 def bars(
-    values,       # one number for each name
-    names,        # texts, first at the top
-    low=None,     # lower ends of the intervals
-    high=None,    # upper ends of the intervals
-    ax=None,      # matplotlib Axes; None makes a figure that grows with the number of bars
-    xlabel=None,  # text under the x axis
-    title=None,   # text above
-):  # matplotlib Axes
+    values,                     # one number for each name
+    names,                      # texts, first at the top
+    low=None,                   # lower ends of the intervals
+    high=None,                  # upper ends of the intervals
+    ax=None,                    # matplotlib Axes; None makes a figure that grows with the number of bars
+    xlabel: str | None = None,  # text under the x axis
+    title: str | None = None,   # text above
+):                              # matplotlib Axes
     "Horizontal bars with their values and intervals; returns the Axes. Raises ValueError when lengths differ."
     values = _array(values).astype(float)
     if len(values) != len(names):
@@ -527,12 +546,12 @@ def bars(
     ax.set(xlabel=xlabel, title=title)
     return _plain_frame(ax)
 
-# %% ../nbs/00a_show.ipynb #bbc8ed38
+# %% ../nbs/00a_show.ipynb #43628dc4
 def png_bytes(
-    figure,       # matplotlib Figure, or Axes of one
-    dpi=110,      # pixels in an inch
-    close=False,  # True forgets the figure afterwards, so that a notebook does not show it again
-) -> bytes:       # a PNG file
+    figure,               # matplotlib Figure, or Axes of one
+    dpi: int = 110,       # pixels in an inch
+    close: bool = False,  # True forgets the figure afterwards, so that a notebook does not show it again
+) -> bytes:               # a PNG file
     "The figure as a PNG file in memory."
     figure = getattr(figure, "figure", figure)
     buffer = io.BytesIO()
@@ -543,13 +562,13 @@ def png_bytes(
         plt.close(figure)
     return buffer.getvalue()
 
-# %% ../nbs/00a_show.ipynb #3dc8427d
+# %% ../nbs/00a_show.ipynb #4093b9aa
 def save_figure(
-    figure,       # matplotlib Figure, or Axes of one
-    path,         # where to; must end in .png, missing folders are made
-    dpi=110,      # pixels in an inch
-    close=False,  # True forgets the figure afterwards; wanted in loops
-) -> Path:        # the path
+    figure,               # matplotlib Figure, or Axes of one
+    path: Path | str,     # where to; must end in .png, missing folders are made
+    dpi: int = 110,       # pixels in an inch
+    close: bool = False,  # True forgets the figure afterwards; wanted in loops
+) -> Path:                # the path
     "Write the figure as a PNG file, all or nothing; raises ValueError for another ending."
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -589,13 +608,18 @@ def _cell(value, escape):
     text = html.escape(text) if escape else text
     return f'<td style="text-align:{"right" if right else "left"}">{text}</td>'
 
-# %% ../nbs/00a_show.ipynb #02bcb9e5
+# %% ../nbs/00a_show.ipynb #79483fb3
+def _alignment(rows, column):
+    "A column title stands where the column's numbers stand."
+    return "right" if rows and "text-align:right" in _cell(rows[0][column], True) else "left"
+
+# %% ../nbs/00a_show.ipynb #9c162230
 def html_table(
-    rows,          # list of rows, each a list of texts and numbers
-    header,        # column titles
-    caption=None,  # text above the table
-    escape=True,   # False takes texts as HTML; only for texts this program made itself
-) -> str:          # an HTML table
+    rows: list,                  # list of rows, each a list of texts and numbers
+    header,                      # column titles
+    caption: str | None = None,  # text above the table
+    escape: bool = True,         # False takes texts as HTML; only for texts this program made itself
+) -> str:                        # an HTML table
     "A table as HTML, texts escaped; raises ValueError when a row does not fit the header."
     safe = html.escape if escape else str
     for row in rows:
@@ -605,8 +629,3 @@ def html_table(
     body = "".join(f"<tr>{''.join(_cell(value, escape) for value in row)}</tr>\n" for row in rows)
     top = f'<caption style="text-align:left">{safe(str(caption))}</caption>\n' if caption else ""
     return f"<table>\n{top}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
-
-# %% ../nbs/00a_show.ipynb #79483fb3
-def _alignment(rows, column):
-    "A column title stands where the column's numbers stand."
-    return "right" if rows and "text-align:right" in _cell(rows[0][column], True) else "left"

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['precisions', 'teams', 'course_logs', 'pick_device', 'fastest_precision', 'usable_precision', 'Alone',
            'ElsewhereError', 'Learner', 'refuse_probabilities', 'out_of_memory', 'evaluating', 'Interrupt',
-           'deterministic_algorithms', 'kept_memory', 'in_notebook', 'Progress', 'epoch_line', 'log_line', 'CourseLog']
+           'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
 
 # %% ../nbs/07_trainer.ipynb #7e8b98ed
 import ctypes
@@ -28,18 +28,20 @@ from .augment import random_states, restore_random_states
 from .checkpoint import BatchHistory, CheckpointError, Checkpoints, History
 from .optim import Schedule, check_moves, constant, l1_penalty, one_cycle, rate_ratios, sgd
 
-# %% ../nbs/07_trainer.ipynb #1a1daf77
+# %% ../nbs/07_trainer.ipynb #7ea449bd
 def pick_device(
     device: str = "auto",  # "auto", "cpu", "cuda", "cuda:1", "mps"
 ) -> torch.device:
     "The named device, or the best there is; raises ValueError when the named one is not available."
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
+        return torch.device(next(name for name, found in there.items() if found))
     try:
         torch.empty(1, device=device)
         return torch.device(device)
     except (RuntimeError, AssertionError) as problem:
-        raise ValueError(f"device {device!r} is not available ({str(problem).splitlines()[0]}); use auto or cpu") from problem
+        reason = str(problem).splitlines()[0]
+        raise ValueError(f"device {device!r} is not available ({reason}); use auto or cpu") from problem
 
 # %% ../nbs/07_trainer.ipynb #e4243f18
 precisions = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -59,7 +61,7 @@ def _step_seconds(device, dtype, rounds):
             torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
-# %% ../nbs/07_trainer.ipynb #7f1af1ac
+# %% ../nbs/07_trainer.ipynb #c36da502
 @lru_cache
 def fastest_precision(
     device: torch.device,  # where the training will run
@@ -70,8 +72,8 @@ def fastest_precision(
     real_bfloat16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     half = "bfloat16" if real_bfloat16 else "float16"
     with torch.random.fork_rng(devices=[]):
-        rounds = 8
-        seconds = {name: min(_step_seconds(device, precisions[name], rounds) for _ in range(3)) for name in ("float32", half)}
+        seconds = {name: min(_step_seconds(device, precisions[name], 8) for _ in range(3))
+                   for name in ("float32", half)}
     return half if seconds[half] < 0.83 * seconds["float32"] else "float32"
 
 # %% ../nbs/07_trainer.ipynb #d38e1b7a
@@ -89,122 +91,140 @@ def _has_precision(device, name):
     except RuntimeError:
         return False
 
-# %% ../nbs/07_trainer.ipynb #c5db37a8
+# %% ../nbs/07_trainer.ipynb #f0a7e29b
 def usable_precision(
     device: torch.device,  # where the training will run
     precision: str,        # float32, bfloat16 or float16, as asked for
 ) -> str:
-    "The precision asked for, or with a warning the next best that the device has; raises ValueError for an unknown one."
+    "The precision asked for, or with a warning the next best the device has; raises ValueError for an unknown one."
     if precision not in precisions:
         raise ValueError(f"unknown precision {precision!r}; choose auto, {', '.join(precisions)}")
     choices = (precision, "float16", "float32") if device.type == "cuda" else (precision, "float32")
     found = next(name for name in choices if _has_precision(device, name))
     if found != precision:
-        warnings.warn(f"{device} does not compute in {precision}: going on in {found}. Say precision='{found}', or auto to have the "
-                      "fastest chosen", stacklevel=3)
+        warnings.warn(f"{device} does not compute in {precision}: going on in {found}. "
+                      f"Say precision='{found}', or auto to have the fastest chosen", stacklevel=3)
     return found
 
-# %% ../nbs/07_trainer.ipynb #90c6c085
+# %% ../nbs/07_trainer.ipynb #091e8820
 class Alone:
     "The team of a training in one process: nobody to share with, nobody to ask."
     leads, size = True, 1  # whether this process shows progress and writes files; how many processes there are
 
     def share(self, batches):
-        "This process's part of every batch."
+        "This process's part of every one of these `batches`."
         return batches
 
     def whole(self, batches):
-        "The batches before they were shared."
+        "The `batches` before they were shared."
         return batches
 
-    def prepare(self, model):
-        "The network as the team needs it."
+    def prepare(self, model: torch.nn.Module) -> torch.nn.Module:
+        "`model` as the team needs it."
         return model
 
     def draw(self, *place):
-        "Give this process random numbers of its own for the step at `place`."
+        "Give this process random numbers of its own for the step at `place` (seed, epochs before, step)."
 
-    def together(self, work, model):
-        "Loss, right answers and pictures that `work` counts, summed over the team; gradients are then those of the whole batch."
+    def together(self, work, model: torch.nn.Module) -> tuple:
+        "(loss, right answers, pictures) of `work()`, summed over the team; `model` gets the whole batch's gradients."
         return work()
 
-    def total(self, *numbers):
-        "Numbers or tensors, each summed over the team."
+    def total(self, *numbers) -> tuple:
+        "These `numbers` or tensors, each summed over the team."
         return numbers
 
-    def any(self, flag):
-        "Whether this is so in any process."
+    def any(self, flag: bool) -> bool:
+        "Whether `flag` is true in any process."
         return flag
 
     def told(self, value):
-        "The leading process's value."
+        "The leading process's `value`."
         return value
 
     def follow(self, make, take):
         "Where others lead: `take` what the leading process `make`s."
 
-# %% ../nbs/07_trainer.ipynb #4a9bfb9b
+# %% ../nbs/07_trainer.ipynb #59a385a4
 class ElsewhereError(FloatingPointError):
     "Not this process found a loss that is not finite, but another of its team."
 
-
+# %% ../nbs/07_trainer.ipynb #32accbdd
 teams = [Alone()]  # the last one is what a `Learner` takes that is given none
 
-# %% ../nbs/07_trainer.ipynb #011fa6a2
+# %% ../nbs/07_trainer.ipynb #dbb3d150
+course_logs = ("bar", "a number of batches, e.g. 2000")
+
+
+def _checked_log(progress):
+    "What `Learner` was given as `progress`; raises ValueError for a log that does not exist."
+    if progress is None or progress == "bar" or isinstance(progress, int) and (progress > 0 or progress is False):
+        return progress
+    raise ValueError(f"unknown progress {progress!r}; choose True, False, {' or '.join(course_logs)}")
+
+# %% ../nbs/07_trainer.ipynb #562577f8
 class Learner:
-    "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`."
+    "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`. Raises ValueError for impossible settings."
     def __init__(
         self,
-        model: torch.nn.Module,    # maps (N, 3, H, W) to logits (N, classes)
-        train,                     # batches (x, y) or (x, y, index) with a length: a `Loader` or a DataLoader
-        valid=None,                # batches to validate on, or None
-        loss=None,                 # function (logits, labels) -> scalar mean; default: cross-entropy
-        optimizer=None,            # over model.parameters(); default: `sgd(model)`
-        watch=None,                # test batches to report each epoch without choosing by them
-        device: str = "auto",      # see `pick_device`
-        precision: str = "auto",   # auto, float32, bfloat16 or float16; auto: see `fastest_precision`
-        l1: float = 0.0,           # weight of the L1 penalty, see `l1_penalty`
-        select: str = "last",      # weights to end with: last, or best (by validation accuracy)
-        folder=None,               # where to keep checkpoints; None: keep none
-        save_seconds: float = 120, # also save in mid-epoch when this long has passed
-        progress=True,             # show progress; False: nothing; "bar", or a number of batches: the courses' logs, see `course_logs`
+        model: torch.nn.Module,       # maps (N, 3, H, W) to logits (N, classes)
+        train,                        # batches (x, y) or (x, y, index) with a length: a `Loader` or a DataLoader
+        valid=None,                   # batches to validate on, or None
+        loss=None,                    # function (logits, labels) -> scalar mean; default: cross-entropy
+        optimizer: torch.optim.Optimizer | None = None,  # over model.parameters(); default: `sgd(model)`
+        watch=None,                   # test batches to report each epoch without choosing by them
+        device: str = "auto",         # see `pick_device`
+        precision: str = "auto",      # auto, float32, bfloat16 or float16; auto: see `fastest_precision`
+        l1: float = 0.0,              # weight of the L1 penalty, see `l1_penalty`
+        select: str = "last",         # weights to end with: last, or best (by validation accuracy)
+        folder=None,                  # where to keep checkpoints, a path; None: keep none
+        save_seconds: float = 120,    # also save in mid-epoch when this long has passed
+        progress=True,                # show progress; False: nothing; "bar" or a number of batches: see `CourseLog`
         patience: int | None = None,  # stop when validation accuracy has not risen for this many epochs; None: never
-        deterministic: bool = False,  # refuse operations whose result differs from run to run, see `deterministic_algorithms`
-        compile: bool = False,     # compile the network with `torch.compile`; without a compiler training goes on uncompiled
-        team=None,                 # the processes that train together; default: those joined (see `07b_processes`), else this one alone
+        deterministic: bool = False,  # refuse operations that cannot be repeated, see `deterministic_algorithms`
+        compile: bool = False,        # use `torch.compile`; without a compiler training goes on uncompiled
+        team: Alone | None = None,    # who trains together; default: the processes joined (see `07b_processes`)
     ):
         if select not in ("last", "best"):
             raise ValueError(f"unknown select {select!r}; choose last or best")
         if select == "best" and valid is None:
-            raise ValueError("select='best' needs validation batches (valid=...); the test set must not choose the model")
+            raise ValueError("select='best' needs validation batches (valid=...); "
+                             "the test set must not choose the model")
         if patience is not None and (valid is None or patience < 1):
             raise ValueError(f"patience={patience} needs validation batches (valid=...) and at least 1 epoch")
-        self.device = pick_device(device)
-        self.precision = fastest_precision(self.device) if precision == "auto" else usable_precision(self.device, precision)
-        self.team = team or teams[-1]
+        self.device, self.team = pick_device(device), team or teams[-1]
+        self._auto = precision == "auto"
+        self.precision = fastest_precision(self.device) if self._auto else usable_precision(self.device, precision)
         self.model = self.team.prepare(model.to(self.device, memory_format=torch.channels_last))
         self.train, self.valid, self.watch = (b if b is None else self.team.share(b) for b in (train, valid, watch))
         self.loss, self.optimizer = loss or F.cross_entropy, optimizer or sgd(model)
         check_moves(self.optimizer, self.model)
-        self.l1, self.select, self.progress, self.save_seconds = l1, select, self.team.leads and _checked_log(progress), save_seconds
-        self.patience, self.deterministic = patience, deterministic
-        self._compiled = torch.compile(self.model) if compile else None
+        self.progress, self.save_seconds = self.team.leads and _checked_log(progress), save_seconds
+        self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
-        self.history, self.interrupted, self.epochs_before = History(), False, 0
-        self.micro_batch = None  # pictures computed at once; None: the whole batch
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
-        self._rate = self.optimizer.param_groups[0]["lr"]
-        self._ratios = rate_ratios(self.optimizer)
-        self._best, self._position, self._paused, self._auto = None, None, None, precision == "auto"
-        self._looked = False  # whether the network's answers were looked at
-        self._calls, self._number = [], 0  # the calls of fit that made this state; the number of the next one
+        self._compiled = torch.compile(self.model) if compile else None
+        self._start_blank()
 
     def __repr__(self):
-        return f"Learner({type(self.model).__name__} on {self.device}, {self.precision}, {len(self.history)} epochs trained)"
+        name, epochs = type(self.model).__name__, len(self.history)
+        return f"Learner({name} on {self.device}, {self.precision}, {epochs} epochs trained)"
 
-# %% ../nbs/07_trainer.ipynb #17a47e90
+# %% ../nbs/07_trainer.ipynb #aa5311ab
+@patch
+def _start_blank(self: Learner):
+    "The state of a learner that has not trained yet."
+    self.history, self.interrupted, self.epochs_before = History(), False, 0
+    self.micro_batch = None  # pictures computed at once; None: the whole batch
+    self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+    self._rate, self._ratios = self.optimizer.param_groups[0]["lr"], rate_ratios(self.optimizer)
+    self._best, self._position, self._paused = None, None, None
+    self._looked = False  # whether the network's answers were looked at
+    self._calls, self._number = [], 0  # the calls of fit that made this state; the number of the next one
+
+# %% ../nbs/07_trainer.ipynb #a9efa942
 @patch
 def _autocast(self: Learner):
+    "The context to compute logits in."
     dtype = precisions[self.precision]
     return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
@@ -215,27 +235,73 @@ def _move(self: Learner, x, y):
     x = x.to(self.device, non_blocking=True)
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y.to(self.device, non_blocking=True)
 
-# %% ../nbs/07_trainer.ipynb #53c7f1fb
+# %% ../nbs/07_trainer.ipynb #ac4d2faa
 @patch
-def _step(self: Learner, batch, step, plan):
-    "Train on one batch; returns plain cross-entropy summed over the batch, correct answers, size and rate."
-    (x, y), rate, undo = self._move(*batch[:2]), self._set_rate(plan, step), self._undo()
-    self.team.draw(getattr(self.train, "seed", 0), self.epochs_before, step)
-    try:
-        totals = self.team.together(lambda: self._within_memory(lambda: self._gradients(x, y), len(y), undo), self.model)
-        self._check_gradient()
-    except FloatingPointError as problem:
-        undo()
-        ours = batch[:2] if isinstance(problem, ElsewhereError) else batch  # another process names its pictures
-        raise FloatingPointError(_refusal(problem, step, rate, ours)) from None
-    except BaseException:
-        undo()
-        raise
-    self._position = None  # from here until the step is counted, memory holds no state to go on from
-    self.scaler.step(self.optimizer)
-    self.scaler.update()
-    self.optimizer.zero_grad(set_to_none=True)
-    return *totals, rate
+def _logits(self: Learner, x):
+    "The network's answers, from its compiled form where there is one."
+    return (self.model if self._compiled is None else self._compiled)(x)
+
+# %% ../nbs/07_trainer.ipynb #02a24013
+def _is_of_the_compiler(problem):
+    return type(problem).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+@patch
+def _uncompile(self: Learner, problem):
+    "Go on without the compiled form, and say so."
+    self._compiled = None
+    warnings.warn(f"the network cannot be compiled here ({' '.join(str(problem).split())[:120]}…); going on without. "
+                  "Install a C++ compiler, or say compile=False", stacklevel=2)
+
+# %% ../nbs/07_trainer.ipynb #3204d843
+def refuse_probabilities(
+    outputs,  # float tensor (N, K), a network's answers
+):
+    "Raise ValueError when these are probabilities or their logarithms and not logits."
+    outputs = outputs.detach().double() if outputs.device.type != "mps" else outputs.detach().float()
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or not outputs.numel():
+        return
+    if (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < 1e-3).all():
+        raise ValueError("the network returns probabilities (every row sums to 1), but logits are needed; "
+                         "remove its final softmax: cross-entropy applies one itself")
+    if (outputs <= 0).all() and (outputs.logsumexp(1).abs() < 1e-3).all():
+        raise ValueError("the network returns log-probabilities, but logits are needed; "
+                         "remove its final log_softmax, and use cross-entropy as the loss: it applies one itself")
+
+# %% ../nbs/07_trainer.ipynb #8a81c27a
+@patch
+def _losses(self: Learner):
+    "What an adapting schedule looks at: the validation (else training) loss of each epoch of this call."
+    return [row.get("valid_loss", row["train_loss"]) for row in self.history[self.epochs_before:]]
+
+# %% ../nbs/07_trainer.ipynb #c92b33dd
+def _set_resting(group, resting):
+    "A group that has run its course needs no gradients any more, which saves the way back to it."
+    for weight in group["params"]:
+        weight.requires_grad_(not resting)
+
+# %% ../nbs/07_trainer.ipynb #4c99a270
+@patch
+def _set_rate(self: Learner, plan, step):
+    "Give every parameter group its share of the scheduled rate; returns the rate."
+    losses = self._losses()
+    rate, momentum = plan(step, losses), plan.momentum(step)
+    for group, ratio in zip(self.optimizer.param_groups, self._ratios):
+        group["lr"] = rate * ratio
+        if momentum is not None and "momentum" in group:
+            group["momentum"] = momentum
+        if (ends := group.get("ends", 1.0)) < 1:
+            place = int(step / ends)
+            group["lr"] = plan(place, losses) * ratio if place < plan.steps else 0.0
+            _set_resting(group, place >= plan.steps)
+    return rate
+
+# %% ../nbs/07_trainer.ipynb #4ce34027
+@patch
+def _parts(self: Learner, x, y):
+    "The batch in as few equal parts as `micro_batch` allows."
+    count = math.ceil(len(y) / (self.micro_batch or len(y) or 1))  # none for a part of a batch that is empty
+    return [(x, y)] * count if count < 2 else zip(x.tensor_split(count), y.tensor_split(count))
 
 # %% ../nbs/07_trainer.ipynb #ba479204
 @patch
@@ -259,99 +325,6 @@ def _gradients(self: Learner, x, y):
             correct = correct + (logits.argmax(1) == part_y).sum()
     return cross_entropy, correct, len(y)
 
-# %% ../nbs/07_trainer.ipynb #ee0de4ac
-@patch
-def _check_gradient(self: Learner):
-    "Refuse a gradient that is not finite."
-    if not self.scaler.is_enabled():  # the scaler of float16 looks for itself, and skips such steps while it finds its scale
-        size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        if not torch.isfinite(size):
-            raise FloatingPointError(f"the gradient became {size.item()}")
-
-# %% ../nbs/07_trainer.ipynb #c607c9b2
-def refuse_probabilities(
-    outputs,  # float tensor (N, K), a network's answers
-):
-    "Raise ValueError when these are probabilities or their logarithms and not logits."
-    outputs = outputs.detach().double() if outputs.device.type != "mps" else outputs.detach().float()
-    if outputs.ndim != 2 or outputs.shape[1] < 2 or not outputs.numel():
-        return
-    if (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < 1e-3).all():
-        raise ValueError("the network returns probabilities (every row sums to 1), but logits are needed; remove its final softmax: "
-                         "cross-entropy applies one itself")
-    if (outputs <= 0).all() and (outputs.logsumexp(1).abs() < 1e-3).all():
-        raise ValueError("the network returns log-probabilities, but logits are needed; remove its final log_softmax, and use "
-                         "cross-entropy as the loss: it applies one itself")
-
-# %% ../nbs/07_trainer.ipynb #ac4d2faa
-@patch
-def _logits(self: Learner, x):
-    "The network's answers, from its compiled form where there is one."
-    return (self.model if self._compiled is None else self._compiled)(x)
-
-# %% ../nbs/07_trainer.ipynb #baa58157
-def _is_of_the_compiler(problem):
-    return type(problem).__module__.startswith(("torch._dynamo", "torch._inductor"))
-
-
-@patch
-def _uncompile(self: Learner, problem):
-    "Go on without the compiled form, and say so."
-    self._compiled = None
-    warnings.warn(f"the network cannot be compiled here ({' '.join(str(problem).split())[:120]}…); going on without. Install a "
-                  "C++ compiler, or say compile=False", stacklevel=2)
-
-# %% ../nbs/07_trainer.ipynb #4c99a270
-@patch
-def _set_rate(self: Learner, plan, step):
-    "Give every parameter group its share of the scheduled rate; returns the rate."
-    losses = self._losses()
-    rate, momentum = plan(step, losses), plan.momentum(step)
-    for group, ratio in zip(self.optimizer.param_groups, self._ratios):
-        group["lr"] = rate * ratio
-        if momentum is not None and "momentum" in group:
-            group["momentum"] = momentum
-        if (ends := group.get("ends", 1.0)) < 1:
-            place = int(step / ends)
-            group["lr"] = plan(place, losses) * ratio if place < plan.steps else 0.0
-            _set_resting(group, place >= plan.steps)
-    return rate
-
-# %% ../nbs/07_trainer.ipynb #c92b33dd
-def _set_resting(group, resting):
-    "A group that has run its course needs no gradients any more, which saves the way back to it."
-    for weight in group["params"]:
-        weight.requires_grad_(not resting)
-
-# %% ../nbs/07_trainer.ipynb #8a81c27a
-@patch
-def _losses(self: Learner):
-    "What an adapting schedule looks at: the validation (else training) loss of each epoch of this call."
-    return [row.get("valid_loss", row["train_loss"]) for row in self.history[self.epochs_before:]]
-
-# %% ../nbs/07_trainer.ipynb #8bde6474
-@patch
-def _undo(self: Learner):
-    "A function that puts running statistics and random numbers back as they are now, and drops gradients."
-    buffers, random = [(b, b.clone()) for b in self.model.buffers()], torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-
-    def undo():
-        for buffer, value in buffers:
-            buffer.copy_(value)
-        torch.set_rng_state(random)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, self.device)
-        self.optimizer.zero_grad(set_to_none=True)
-    return undo
-
-# %% ../nbs/07_trainer.ipynb #3894c4db
-def _refusal(problem, step, rate, batch):
-    "What happened, where, and what to do."
-    where = f"; pictures {batch[2][:8].tolist()}{'…' if len(batch[2]) > 8 else ''}" if len(batch) > 2 else ""
-    return (f"{problem} at step {step}, learning rate {rate:.3g}{where}. The weights are those before this step. "
-            "Lower the learning rate (see lr_find), or look at these pictures for wrong values")
-
 # %% ../nbs/07_trainer.ipynb #213c26eb
 def out_of_memory(
     problem: BaseException,  # any exception
@@ -361,17 +334,31 @@ def out_of_memory(
     return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
 
-# %% ../nbs/07_trainer.ipynb #4ce34027
+# %% ../nbs/07_trainer.ipynb #e551e8c6
 @patch
-def _parts(self: Learner, x, y):
-    "The batch in as few equal parts as `micro_batch` allows."
-    count = math.ceil(len(y) / (self.micro_batch or len(y) or 1))  # none for a part of a batch that is empty
-    return [(x, y)] * count if count < 2 else zip(x.tensor_split(count), y.tensor_split(count))
+def _halve(self: Learner, size):
+    "Half as many pictures at once; raises MemoryError when it was one already."
+    now = min(self.micro_batch or size, size)
+    if now == 1:
+        raise MemoryError(f"memory of {self.device} is full even with one picture at a time; "
+                          "use a smaller network, smaller pictures, "
+                          "16-bit precision or another device, or end what else uses this memory")
+    self.micro_batch = math.ceil(now / 2)
+    if self.device.type == "cuda":
+        torch.cuda.empty_cache()
 
-# %% ../nbs/07_trainer.ipynb #1d636ffd
+# %% ../nbs/07_trainer.ipynb #6aee0f3a
+@patch
+def _say_smaller(self: Learner, size):
+    normed = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+    caveat = "; batch normalisation now sees only a part at a time, which can change the result a little"
+    warnings.warn(f"memory of {self.device} is full: computing at most {self.micro_batch} pictures at once from now "
+                  f"on. A step still learns from all {size}{caveat if normed else ''}", stacklevel=2)
+
+# %% ../nbs/07_trainer.ipynb #055747c1
 @patch
 def _within_memory(self: Learner, work, size, undo=lambda: None):
-    "`work()`, tried again in smaller parts for as long as memory does not suffice, and uncompiled where it cannot be compiled; says so once."
+    "`work()`, tried again in smaller parts while memory is full, and uncompiled where that fails; says so once."
     before = self.micro_batch
     while True:
         try:
@@ -390,31 +377,66 @@ def _within_memory(self: Learner, work, size, undo=lambda: None):
         self._say_smaller(size)
     return result
 
-# %% ../nbs/07_trainer.ipynb #fd566956
+# %% ../nbs/07_trainer.ipynb #dcd5e520
 @patch
-def _halve(self: Learner, size):
-    "Half as many pictures at once; raises MemoryError when it was one already."
-    now = min(self.micro_batch or size, size)
-    if now == 1:
-        raise MemoryError(f"memory of {self.device} is full even with one picture at a time; use a smaller network, smaller pictures, "
-                          "16-bit precision or another device, or end what else uses this memory")
-    self.micro_batch = math.ceil(now / 2)
-    if self.device.type == "cuda":
-        torch.cuda.empty_cache()
+def _check_gradient(self: Learner):
+    "Refuse a gradient that is not finite."
+    if not self.scaler.is_enabled():  # the scaler of float16 looks for itself, and skips such steps
+        size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        if not torch.isfinite(size):
+            raise FloatingPointError(f"the gradient became {size.item()}")
 
-# %% ../nbs/07_trainer.ipynb #7f2c4742
+# %% ../nbs/07_trainer.ipynb #3894c4db
+def _refusal(problem, step, rate, batch):
+    "What happened, where, and what to do."
+    where = f"; pictures {batch[2][:8].tolist()}{'…' if len(batch[2]) > 8 else ''}" if len(batch) > 2 else ""
+    return (f"{problem} at step {step}, learning rate {rate:.3g}{where}. The weights are those before this step. "
+            "Lower the learning rate (see lr_find), or look at these pictures for wrong values")
+
+# %% ../nbs/07_trainer.ipynb #8bde6474
 @patch
-def _say_smaller(self: Learner, size):
-    normed = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
-    caveat = "; batch normalisation now sees only a part at a time, which can change the result a little" if normed else ""
-    warnings.warn(f"memory of {self.device} is full: computing at most {self.micro_batch} pictures at once from now on. "
-                  f"A step still learns from all {size}{caveat}", stacklevel=2)
+def _undo(self: Learner):
+    "A function that puts running statistics and random numbers back as they are now, and drops gradients."
+    buffers, random = [(b, b.clone()) for b in self.model.buffers()], torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
 
-# %% ../nbs/07_trainer.ipynb #9b04cb5a
+    def undo():
+        for buffer, value in buffers:
+            buffer.copy_(value)
+        torch.set_rng_state(random)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+    return undo
+
+# %% ../nbs/07_trainer.ipynb #f26afc53
+@patch
+def _step(self: Learner, batch, step, plan):
+    "Train on one batch; returns plain cross-entropy summed over the batch, correct answers, size and rate."
+    (x, y), rate, undo = self._move(*batch[:2]), self._set_rate(plan, step), self._undo()
+    self.team.draw(getattr(self.train, "seed", 0), self.epochs_before, step)
+    try:
+        work = lambda: self._within_memory(lambda: self._gradients(x, y), len(y), undo)
+        totals = self.team.together(work, self.model)
+        self._check_gradient()
+    except FloatingPointError as problem:
+        undo()
+        ours = batch[:2] if isinstance(problem, ElsewhereError) else batch  # another process names its pictures
+        raise FloatingPointError(_refusal(problem, step, rate, ours)) from None
+    except BaseException:
+        undo()
+        raise
+    self._position = None  # from here until the step is counted, memory holds no state to go on from
+    self.scaler.step(self.optimizer)
+    self.scaler.update()
+    self.optimizer.zero_grad(set_to_none=True)
+    return *totals, rate
+
+# %% ../nbs/07_trainer.ipynb #1e5d9f91
 @contextmanager
 def evaluating(
     model: torch.nn.Module,  # any network
-):
+):  # a context that gives the model
     "Evaluation mode and no gradients inside; every layer's own mode restored afterwards, also after an error."
     modes = [(m, m.training) for m in model.modules()]
     model.eval()
@@ -425,13 +447,25 @@ def evaluating(
         for module, training in modes:
             module.training = training
 
-# %% ../nbs/07_trainer.ipynb #507e1e4f
+# %% ../nbs/07_trainer.ipynb #f8daa885
+@patch
+def _measure(self: Learner, x, y):
+    "Cross-entropy summed over a batch, and correct answers."
+    total = torch.zeros(2, device=self.device)
+    for part_x, part_y in self._parts(x, y):
+        with self._autocast():
+            logits = self._logits(part_x).float()
+        cross_entropy, correct = F.cross_entropy(logits, part_y, reduction="sum"), (logits.argmax(1) == part_y).sum()
+        total = total + torch.stack([cross_entropy, correct])
+    return total
+
+# %% ../nbs/07_trainer.ipynb #c0cb010e
 @patch
 def evaluate(
     self: Learner,
-    batches,  # (x, y) or (x, y, index)
+    batches,             # (x, y) or (x, y, index)
     stop=lambda: False,  # asked between batches; True ends early
-) -> dict:    # loss, accuracy; or {} when stopped early
+) -> dict:               # loss, accuracy; or {} when stopped early
     "Mean cross-entropy and share of right answers over all pictures."
     total = torch.zeros(2, dtype=torch.float64, device="cpu" if self.device.type == "mps" else self.device)
     count = 0
@@ -446,20 +480,9 @@ def evaluate(
     loss, correct = (total / count).tolist()
     return dict(loss=loss, accuracy=correct)
 
-# %% ../nbs/07_trainer.ipynb #65477ef2
-@patch
-def _measure(self: Learner, x, y):
-    "Cross-entropy summed over a batch, and correct answers."
-    total = torch.zeros(2, device=self.device)
-    for part_x, part_y in self._parts(x, y):
-        with self._autocast():
-            logits = self._logits(part_x).float()
-        total = total + torch.stack([F.cross_entropy(logits, part_y, reduction="sum"), (logits.argmax(1) == part_y).sum()])
-    return total
-
-# %% ../nbs/07_trainer.ipynb #1b3466de
+# %% ../nbs/07_trainer.ipynb #45efd20e
 class Interrupt:
-    "Inside this context SIGINT and SIGTERM set `.pressed`; a second one raises KeyboardInterrupt. In other threads: nothing."
+    "Inside, SIGINT and SIGTERM set `.pressed`; a second one raises KeyboardInterrupt. In other threads: nothing."
     def __init__(self):
         self.pressed, self.process = False, os.getpid()
 
@@ -480,10 +503,10 @@ class Interrupt:
         for number, handler in self.before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-# %% ../nbs/07_trainer.ipynb #e258d43a
+# %% ../nbs/07_trainer.ipynb #63af8223
 @contextmanager
 def deterministic_algorithms():
-    "Inside, an operation whose result may differ from run to run raises RuntimeError; earlier settings are restored."
+    "Returns a context in which an operation whose result may differ from run to run raises RuntimeError."
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
@@ -501,14 +524,15 @@ def deterministic_algorithms():
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = benchmark
 
-# %% ../nbs/07_trainer.ipynb #0fdb4234
-_keep, _return = {-4: 0, -1: -1}, {-4: 65536, -1: 128 * 1024, -3: 32 * 1024 * 1024}  # glibc: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+# %% ../nbs/07_trainer.ipynb #74c1b3d7
+# glibc: M_MMAP_MAX (-4), M_TRIM_THRESHOLD (-1), M_MMAP_THRESHOLD (-3)
+_keep, _return = {-4: 0, -1: -1}, {-4: 65536, -1: 128 * 1024, -3: 32 * 1024 * 1024}
 _keepers, _keepers_lock = [], threading.Lock()  # who is inside; the settings are the whole process's
 
-# %% ../nbs/07_trainer.ipynb #38d2933b
+# %% ../nbs/07_trainer.ipynb #7eb67a70
 @contextmanager
 def kept_memory():
-    "Inside, the C library keeps freed memory for the next request; when the last one leaves, it goes back to the system."
+    "Returns a context in which the C library keeps freed memory for the next request; after the last it is given back."
     try:
         library = ctypes.CDLL(None)
         adjust, trim = library.mallopt, library.malloc_trim
@@ -538,29 +562,6 @@ def in_notebook() -> bool:
     except ImportError:
         return False
 
-# %% ../nbs/07_trainer.ipynb #d158c63e
-class Progress:
-    "Shows the epochs of a run as they come."
-    def __init__(self, history, epochs, enabled=True):
-        self.history, self.epochs, self.drawn, self.bar, self.handle = history, epochs, 0.0, None, None
-        self.kind = None if not enabled else "notebook" if in_notebook() else "bar" if sys.stderr.isatty() else "lines"
-
-    def batch(self, epoch, done, batches, loss, accuracy):
-        "Called after every batch; draws at most twice a second."
-        if self.kind in (None, "lines") or (time.monotonic() - self.drawn < 0.5 and done < batches):
-            return
-        self.drawn = time.monotonic()
-        text = f"epoch {epoch}/{self.epochs}, batch {done}/{batches}: loss {float(loss):.4f}, accuracy {float(accuracy):.2%}"
-        self._notebook(text) if self.kind == "notebook" else self._bar(done, batches, text)
-
-    def epoch(self, row):
-        "Called after every epoch."
-        if self.kind == "notebook":
-            self._notebook("")
-        elif self.kind:
-            self._close_bar()
-            print(epoch_line(row, self.epochs), flush=True)
-
 # %% ../nbs/07_trainer.ipynb #eb87537e
 def epoch_line(
     row: dict,    # a row of a `History`
@@ -573,9 +574,22 @@ def epoch_line(
             parts.append(f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.2%}")
     return "  ".join([*parts, f"{row['seconds']:.1f} s"])
 
-# %% ../nbs/07_trainer.ipynb #35d1b9a7
+# %% ../nbs/07_trainer.ipynb #dc3c06be
+class Progress:
+    "Shows the epochs of a run as they come."
+    def __init__(
+        self,
+        history: History,      # the run's, which grows
+        epochs: int,           # how many there will be
+        enabled: bool = True,  # False: show nothing
+    ):
+        self.history, self.epochs, self.drawn, self.bar, self.handle = history, epochs, 0.0, None, None
+        self.kind = None if not enabled else "notebook" if in_notebook() else "bar" if sys.stderr.isatty() else "lines"
+
+# %% ../nbs/07_trainer.ipynb #b831396d
 @patch
 def _notebook(self: Progress, text):
+    "The table, with a line of text under it."
     from IPython.display import HTML, display
     page = HTML(self.history._repr_html_() + (f"<p><small>{text}</small></p>" if text else ""))
     if self.handle is None:
@@ -583,9 +597,10 @@ def _notebook(self: Progress, text):
     else:
         self.handle.update(page)
 
-# %% ../nbs/07_trainer.ipynb #4b5f64d1
+# %% ../nbs/07_trainer.ipynb #daf88278
 @patch
 def _bar(self: Progress, done, batches, text):
+    "The bar, with the text before it."
     from tqdm import tqdm
     if self.bar is None:
         self.bar = tqdm(total=batches, leave=False, file=sys.stderr, bar_format="{desc} |{bar:20}| {remaining} left")
@@ -599,15 +614,25 @@ def _close_bar(self: Progress):
         self.bar.close()
         self.bar = None
 
-# %% ../nbs/07_trainer.ipynb #dbb3d150
-course_logs = ("bar", "a number of batches, e.g. 2000")
+# %% ../nbs/07_trainer.ipynb #2b24126b
+@patch
+def batch(self: Progress, epoch: int, done: int, batches: int, loss: float, accuracy: float):
+    "Called when `done` of the `batches` of `epoch` are trained; mean `loss` and `accuracy` of this epoch so far."
+    if self.kind in (None, "lines") or (time.monotonic() - self.drawn < 0.5 and done < batches):
+        return
+    self.drawn = time.monotonic()
+    text = f"epoch {epoch}/{self.epochs}, batch {done}/{batches}: loss {loss:.4f}, accuracy {accuracy:.2%}"
+    self._notebook(text) if self.kind == "notebook" else self._bar(done, batches, text)
 
-
-def _checked_log(progress):
-    "What `Learner` was given as `progress`; raises ValueError for a log that does not exist."
-    if progress is None or progress == "bar" or isinstance(progress, int) and (progress > 0 or progress is False):
-        return progress
-    raise ValueError(f"unknown progress {progress!r}; choose True, False, {' or '.join(course_logs)}")
+# %% ../nbs/07_trainer.ipynb #a8f4d939
+@patch
+def epoch(self: Progress, row: dict):
+    "Called after every epoch with its `row` of the history."
+    if self.kind == "notebook":
+        self._notebook("")
+    elif self.kind:
+        self._close_bar()
+        print(epoch_line(row, self.epochs), flush=True)
 
 # %% ../nbs/07_trainer.ipynb #a3cef072
 def log_line(
@@ -620,37 +645,52 @@ def log_line(
     count = f"{round(accuracy * pictures)}/{pictures} ({accuracy:.2%})" if pictures else f"{accuracy:.2%}"
     return f"{part} set: Average loss: {loss:.6f}, Accuracy: {count}"
 
-# %% ../nbs/07_trainer.ipynb #53b2918a
+# %% ../nbs/07_trainer.ipynb #098ef7f1
 class CourseLog:
     "What the courses print: a bar with the loss of every batch, or two lines `every` so many; then the measured sets."
-    def __init__(self, history, every=None, pictures=None):
+    def __init__(
+        self,
+        history: History,             # the run's, which grows
+        every: int | None = None,     # print every so many batches; None: a bar
+        pictures: dict | None = None, # how many pictures "valid" and "test" hold, where it is known
+    ):
         self.history, self.every, self.pictures, self.bar = history, every, pictures or {}, None
 
-    def batch(self, epoch, done, batches, loss, accuracy):
-        "Called after every batch, with mean loss and accuracy of the epoch so far."
-        steps = self.history.batches
-        if self.every:
-            if done % self.every == 0:
-                recent = steps.column("loss")[-self.every:]
-                print(f"[{epoch}, {done:5d}] loss: {sum(recent) / len(recent):.3f}")
-                print(f"Accuracy is: {100 * float(accuracy):.3f}", flush=True)
-            return
-        if self.bar is None:
-            from tqdm import tqdm
-            print(f"EPOCH-{epoch}: learning rate is: {steps.column('lr')[-1]:g}", flush=True)
-            self.bar = tqdm(total=batches, initial=done - 1, file=sys.stderr)
-        text = f"Loss={steps.column('loss')[-1]:.6f} Batch_id={done} Accuracy={100 * float(accuracy):.2f}"
-        self.bar.set_description_str(text, refresh=False)
-        self.bar.update(done - self.bar.n)
+# %% ../nbs/07_trainer.ipynb #a57da6f0
+@patch
+def _bar(self: CourseLog, epoch, done, batches, accuracy):
+    "The bar, with the loss of this batch; before an epoch's first a line with its rate."
+    from tqdm import tqdm
+    steps = self.history.batches
+    if self.bar is None:
+        print(f"EPOCH-{epoch}: learning rate is: {steps.column('lr')[-1]:g}", flush=True)
+        self.bar = tqdm(total=batches, initial=done - 1, file=sys.stderr)
+    text = f"Loss={steps.column('loss')[-1]:.6f} Batch_id={done} Accuracy={100 * float(accuracy):.2f}"
+    self.bar.set_description_str(text, refresh=False)
+    self.bar.update(done - self.bar.n)
 
-    def epoch(self, row):
-        "Called after every epoch."
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-        for part, name in (("valid", "Validation"), ("test", "Test")):
-            if f"{part}_loss" in row:
-                print(log_line(name, row[f"{part}_loss"], row[f"{part}_accuracy"], self.pictures.get(part, 0)), flush=True)
+# %% ../nbs/07_trainer.ipynb #6aabb40e
+@patch
+def batch(self: CourseLog, epoch: int, done: int, batches: int, loss: float, accuracy: float):
+    "Called when `done` of the `batches` of `epoch` are trained; mean `loss` and `accuracy` of this epoch so far."
+    if not self.every:
+        self._bar(epoch, done, batches, accuracy)
+    elif done % self.every == 0:
+        recent = self.history.batches.column("loss")[-self.every:]
+        print(f"[{epoch}, {done:5d}] loss: {sum(recent) / len(recent):.3f}")
+        print(f"Accuracy is: {100 * float(accuracy):.3f}", flush=True)
+
+# %% ../nbs/07_trainer.ipynb #ef455e62
+@patch
+def epoch(self: CourseLog, row: dict):
+    "Called after every epoch with its `row` of the history."
+    if self.bar is not None:
+        self.bar.close()
+        self.bar = None
+    for part, name in (("valid", "Validation"), ("test", "Test")):
+        if f"{part}_loss" in row:
+            loss, accuracy = row[f"{part}_loss"], row[f"{part}_accuracy"]
+            print(log_line(name, loss, accuracy, self.pictures.get(part, 0)), flush=True)
 
 # %% ../nbs/07_trainer.ipynb #c71a805e
 @patch
@@ -660,218 +700,6 @@ def _log(self: Learner, epochs):
         return Progress(self.history, epochs, bool(self.progress))
     pictures = {part: len(getattr(b, "images", ())) for part, b in (("valid", self.valid), ("test", self.watch))}
     return CourseLog(self.history, None if self.progress == "bar" else self.progress, pictures)
-
-# %% ../nbs/07_trainer.ipynb #39993dd8
-@patch
-def _state(self: Learner, plan):
-    return dict(format=2, position=self._position, calls=self._calls, finished=self._is_finished(plan), epochs_before=self.epochs_before,
-                history=[dict(r) for r in self.history], batches=self.history.batches.rows(), model=self.model.state_dict(),
-                optimizer=self.optimizer.state_dict(),
-                scaler=self.scaler.state_dict(), random=random_states(), best=self._best, precision=self.precision,
-                micro_batch=self.micro_batch, about=self._about(), made_with=self._made_with())
-
-# %% ../nbs/07_trainer.ipynb #ef2a726b
-@patch
-def _about(self: Learner):
-    "What the network's input and output mean, where it is known: class names and normalisation."
-    norm = getattr(self.model, "normalisation", None)
-    return dict(classes=list(getattr(self.model, "classes", [])), normalisation=norm.to_dict() if norm else None)
-
-# %% ../nbs/07_trainer.ipynb #898717d5
-@patch
-def _made_with(self: Learner):
-    "What the last digits of a result depend on, besides the seed."
-    return dict(torch=torch.__version__, threads=torch.get_num_threads(), device=self.device.type, processes=self.team.size)
-
-# %% ../nbs/07_trainer.ipynb #7db7b98d
-def _identity(plan, extend):
-    "What must be equal for a call of `fit` to be the one that was saved."
-    steps = range(0, plan.steps, max(1, plan.steps // 50))
-    return dict(name=plan.name, steps=plan.steps, rates=[plan(s) for s in steps], momenta=[plan.momentum(s) for s in steps],
-                adapts=list(plan.adapts), extend=extend)
-
-# %% ../nbs/07_trainer.ipynb #1af3a9fd
-@patch
-def _restore(self: Learner, state):
-    "Put a saved state back; raises ValueError when it is that of another network or precision."
-    self._check_same(state)
-    self._take(state)
-
-# %% ../nbs/07_trainer.ipynb #dc0d1357
-@patch
-def _take(self: Learner, state):
-    "Make a state this learner's own."
-    self.model.load_state_dict(state["model"])
-    self.optimizer.load_state_dict(state["optimizer"])
-    for weight, memory in self.optimizer.state.items():
-        for name, value in memory.items():
-            if torch.is_tensor(value) and value.shape == weight.shape:
-                memory[name] = torch.empty_like(weight).copy_(value)
-    self.precision, self.micro_batch = state["precision"], state["micro_batch"]
-    self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
-    self.scaler.load_state_dict(state["scaler"])
-    restore_random_states(state["random"])
-    self.history[:] = state["history"]
-    self.history.batches = BatchHistory(state.get("batches", ()))
-    self.epochs_before, self._best, self._calls, self._position = (state[k] for k in ("epochs_before", "best", "calls", "position"))
-
-# %% ../nbs/07_trainer.ipynb #09c24ddd
-@patch
-def _check_same(self: Learner, state):
-    "Refuse what cannot be gone on from, before anything is changed; warn of what changes the last digits."
-    folder, fix = self.checkpoints.folder, "use a new folder, or remove this one to start anew"
-    ours, theirs = ({k: tuple(v.shape) for k, v in weights.items()} for weights in (self.model.state_dict(), state["model"]))
-    if ours != theirs:
-        first = next(k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k))
-        raise ValueError(f"{folder} holds a run of another network ({first} is {theirs.get(first)} there, {ours.get(first)} here); {fix}")
-    if state["about"] != self._about():
-        raise ValueError(f"{folder} holds a run with other class names or another normalisation; {fix}")
-    if not self._auto and state["precision"] != self.precision:
-        raise ValueError(f"{folder} holds a run in {state['precision']}, this one is to be in {self.precision}; say precision="
-                         f"'{state['precision']}', or {fix}")
-    changed = [f"{k} {v}, now {self._made_with()[k]}" for k, v in state["made_with"].items() if v != self._made_with()[k]]
-    if changed:
-        warnings.warn(f"the run in {folder} was begun with {'; '.join(changed)}. It goes on, but its last digits may come out differently",
-                      stacklevel=2)
-
-# %% ../nbs/07_trainer.ipynb #c3de7435
-@patch
-def fit(
-    self: Learner,
-    epochs: int,                     # how many epochs to train
-    schedule: Schedule | None = None,  # the learning rate at every step; default: the optimiser's own, constant
-    extend: bool = False,            # train a finished run for this many epochs more
-) -> History:
-    "Train; returns the history. Stopped early, `interrupted` is True and the same call goes on where it stopped."
-    plan = schedule or constant(self._rate, epochs, len(self.train))
-    if plan.steps != epochs * len(self.train):
-        raise ValueError(f"the schedule has {plan.steps} steps, but {epochs} epochs of {len(self.train)} batches make "
-                         f"{epochs * len(self.train)}; make it with steps_per_epoch={len(self.train)}")
-    with self._surroundings(), Interrupt() as interrupt:
-        if self.team.leads:
-            self._begin(plan, extend)
-        self.team.follow(lambda: self._state(plan), self._take)
-        if self.checkpoints and self.progress and self._is_finished(plan):
-            print(f"{self.checkpoints.folder} holds this run, finished; to train it further, say extend=True")
-        progress = self._log(self.epochs_before + epochs)
-        try:
-            while not self._is_finished(plan) and not self.team.any(interrupt.pressed):
-                self._epoch(plan, progress, interrupt)
-        finally:
-            self._paused = random_states() if self._position else None
-            for group in self.optimizer.param_groups:
-                _set_resting(group, False)
-    self._end(plan)
-    return self.history
-
-# %% ../nbs/07_trainer.ipynb #9f87d97e
-@patch
-@contextmanager
-def _surroundings(self: Learner):
-    "Settings of the process that hold while the learner trains."
-    with deterministic_algorithms() if self.deterministic else nullcontext(), kept_memory() if self.device.type == "cpu" else nullcontext():
-        yield
-
-# %% ../nbs/07_trainer.ipynb #2158efdf
-@patch
-def _is_finished(self: Learner, plan):
-    "Whether all steps are done, or validation has not improved for `patience` epochs."
-    return self._position["epoch"] * len(self.train) >= plan.steps or self._is_stalled()
-
-# %% ../nbs/07_trainer.ipynb #99932291
-@patch
-def _is_stalled(self: Learner):
-    "Early stopping needs no memory of its own: the history says it all."
-    accuracies = [row["valid_accuracy"] for row in self.history[self.epochs_before:]] if self.patience else []
-    return bool(accuracies) and len(accuracies) - 1 - accuracies.index(max(accuracies)) >= self.patience
-
-# %% ../nbs/07_trainer.ipynb #3a6100fc
-@patch
-def _end(self: Learner, plan):
-    "After a finished call there is nothing to go on from, and the chosen weights are put in place."
-    self.interrupted = not self._is_finished(plan)
-    if not self.interrupted:
-        self._number, self._paused = self._number + 1, None
-        if self.select == "best" and self._best:
-            self.model.load_state_dict(self._best["model"])
-
-# %% ../nbs/07_trainer.ipynb #84fc8557
-@patch
-def _begin(self: Learner, plan, extend):
-    "Put everything in place to start from; raises ValueError when the folder holds another run."
-    call = _identity(plan, extend)
-    if self._paused and self._calls[-1] == call:
-        return restore_random_states(self._paused)
-    saved = self.checkpoints.latest() if self.checkpoints else None
-    if extend and self.checkpoints and not saved:
-        raise ValueError(f"there is nothing to extend in {self.checkpoints.folder}; make the first call without extend=True")
-    number = self._find_call(saved, call) if saved else None
-    if saved:
-        self._restore(saved)
-    if number is None or number == len(self._calls):
-        return self._begin_anew(plan, call)
-    self._number = number
-    if number < len(self._calls) - 1:
-        self._position = dict(self._position, epoch=plan.steps)  # finished, and extended since
-
-# %% ../nbs/07_trainer.ipynb #205f9a1d
-@patch
-def _begin_anew(self: Learner, plan, call):
-    "The beginning of a call, saved at once."
-    earlier, self._best = (self._calls, self._best) if call["extend"] else ([], None)
-    self._calls, self._number, self.epochs_before = [*earlier, call], len(earlier), len(self.history)
-    self._position = dict(epoch=0, batch=0, sums=[0.0, 0.0, 0], seconds=0.0)
-    self._paused = random_states()  # should saving fail, the same call goes on from here
-    self._save(plan)
-
-# %% ../nbs/07_trainer.ipynb #495ad65c
-@patch
-def _find_call(self: Learner, saved, call):
-    "Which of the folder's calls this is, or the number after the last for one that extends a finished run."
-    folder = self.checkpoints.folder
-    if saved.get("format") != 2:
-        raise CheckpointError(f"{folder} was written by another version of cifar_cam; go on with that version, or use a new folder")
-    calls = saved["calls"]
-    known = range(max(1, self._number), len(calls)) if call["extend"] else range(1)
-    same = [number for number in known if calls[number] == call]
-    if same or call["extend"] and saved["finished"]:
-        return (same or [len(calls)])[0]
-    if call["extend"]:
-        raise ValueError(f"the run in {folder} is not finished yet; make the call that began it again, and extend it then")
-    raise ValueError(f"{folder} holds a run with another schedule ({calls[0]['name']}, {calls[0]['steps']} steps; now {call['name']}, "
-                     f"{call['steps']} steps). To train it further, say extend=True; to start anew, use a new folder or remove this one")
-
-# %% ../nbs/07_trainer.ipynb #8dcae729
-@patch
-def fit_one_cycle(
-    self: Learner,
-    epochs: int,                      # how many epochs to train
-    lr_max: float,                    # highest learning rate, see `lr_find`
-    peak_epoch: float | None = None,  # when it is reached; default: after 30 % of the run
-    extend: bool = False,             # see `fit`
-    **options,                        # further settings of `one_cycle`: lr_start, lr_end, shape, momentum, annihilation
-) -> History:
-    "Train with the one-cycle schedule; returns the history."
-    return self.fit(epochs, one_cycle(lr_max, epochs, len(self.train), peak_epoch, **options), extend)
-
-# %% ../nbs/07_trainer.ipynb #2479fc03
-@patch
-def lr_find(
-    self: Learner,
-    **settings,  # settings of the sweep: lr_min, lr_max, steps, sweeps, confirm, …, see `lr_finder.lr_find`
-) -> lr_finder.LRCurve:
-    "Sweep the learning rate with what this learner would train with; leaves no trace. Raises KeyboardInterrupt when stopped."
-    with Interrupt() as interrupt:
-        def ask():
-            if interrupt.pressed:
-                raise KeyboardInterrupt("the sweep was stopped; nothing has changed")
-
-        def loss(logits, labels):
-            ask()
-            return self.loss(logits, labels)
-        curve = lr_finder.lr_find(self.model, self.team.whole(self.train), loss, self.optimizer, autocast=precisions[self.precision], **settings)
-        ask()
-        return curve
 
 # %% ../nbs/07_trainer.ipynb #d07d2158
 @patch
@@ -898,6 +726,16 @@ def _epoch(self: Learner, plan, progress, interrupt):
         if stop:
             return
     self._finish_epoch(plan, progress, interrupt, earlier - start)
+
+# %% ../nbs/07_trainer.ipynb #f997a711
+@patch
+def _set_epoch(self: Learner, epoch, start):
+    "Tell the loader which epoch comes and where to begin; a plain DataLoader can only begin at the beginning."
+    if hasattr(self.train, "set_epoch"):
+        self.train.set_epoch(epoch, start)
+    elif start:
+        raise ValueError("this run stopped in mid-epoch, and a plain DataLoader cannot begin there; "
+                         "use cifar_cam.augment.Loader")
 
 # %% ../nbs/07_trainer.ipynb #c63d3b82
 @patch
@@ -928,21 +766,259 @@ def _remember_best(self: Learner, row):
         weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
         self._best = dict(accuracy=row["valid_accuracy"], epoch=row["epoch"], model=weights)
 
-# %% ../nbs/07_trainer.ipynb #73678500
+# %% ../nbs/07_trainer.ipynb #a47fd6f5
 @patch
 def _save(self: Learner, plan):
     "Write a checkpoint, if there is a folder and what was learned is worth keeping."
     if self.checkpoints:
         if not all(torch.isfinite(p).all() for p in self.model.parameters()):
-            raise FloatingPointError(f"the weights are no longer finite; {self.checkpoints.folder} keeps the last good ones. Lower the learning rate")
+            raise FloatingPointError("the weights are no longer finite; "
+                                     f"{self.checkpoints.folder} keeps the last good ones. Lower the learning rate")
         step = (self.epochs_before + self._position["epoch"]) * len(self.train) + self._position["batch"]
         self.checkpoints.save(step, self._state(plan))
 
-# %% ../nbs/07_trainer.ipynb #0dbaf69e
+# %% ../nbs/07_trainer.ipynb #99932291
 @patch
-def _set_epoch(self: Learner, epoch, start):
-    "Tell the loader which epoch comes and where to begin; a plain DataLoader can only begin at the beginning."
-    if hasattr(self.train, "set_epoch"):
-        self.train.set_epoch(epoch, start)
-    elif start:
-        raise ValueError("this run stopped in mid-epoch, and a plain DataLoader cannot begin there; use cifar_cam.augment.Loader")
+def _is_stalled(self: Learner):
+    "Early stopping needs no memory of its own: the history says it all."
+    accuracies = [row["valid_accuracy"] for row in self.history[self.epochs_before:]] if self.patience else []
+    return bool(accuracies) and len(accuracies) - 1 - accuracies.index(max(accuracies)) >= self.patience
+
+# %% ../nbs/07_trainer.ipynb #2158efdf
+@patch
+def _is_finished(self: Learner, plan):
+    "Whether all steps are done, or validation has not improved for `patience` epochs."
+    return self._position["epoch"] * len(self.train) >= plan.steps or self._is_stalled()
+
+# %% ../nbs/07_trainer.ipynb #b4527415
+@patch
+def _pause(self: Learner):
+    "Whenever training stops: note where the random numbers stand, and let no group of weights rest."
+    self._paused = random_states() if self._position else None
+    for group in self.optimizer.param_groups:
+        _set_resting(group, False)
+
+# %% ../nbs/07_trainer.ipynb #3a6100fc
+@patch
+def _end(self: Learner, plan):
+    "After a finished call there is nothing to go on from, and the chosen weights are put in place."
+    self.interrupted = not self._is_finished(plan)
+    if not self.interrupted:
+        self._number, self._paused = self._number + 1, None
+        if self.select == "best" and self._best:
+            self.model.load_state_dict(self._best["model"])
+
+# %% ../nbs/07_trainer.ipynb #7bd10a83
+def _identity(plan, extend):
+    "What must be equal for a call of `fit` to be the one that was saved."
+    steps = range(0, plan.steps, max(1, plan.steps // 50))
+    return dict(name=plan.name, steps=plan.steps, rates=[plan(s) for s in steps],
+                momenta=[plan.momentum(s) for s in steps], adapts=list(plan.adapts), extend=extend)
+
+# %% ../nbs/07_trainer.ipynb #4b3beee0
+@patch
+def _begin(self: Learner, plan, extend):
+    "Put everything in place to start from; raises ValueError when the folder holds another run."
+    call = _identity(plan, extend)
+    if self._paused and self._calls[-1] == call:
+        return restore_random_states(self._paused)
+    saved = self.checkpoints.latest() if self.checkpoints else None
+    if extend and self.checkpoints and not saved:
+        raise ValueError(f"there is nothing to extend in {self.checkpoints.folder}; "
+                         "make the first call without extend=True")
+    number = self._find_call(saved, call) if saved else None
+    if saved:
+        self._restore(saved)
+    if number is None or number == len(self._calls):
+        return self._begin_anew(plan, call)
+    self._number = number
+    if number < len(self._calls) - 1:
+        self._position = dict(self._position, epoch=plan.steps)  # finished, and extended since
+
+# %% ../nbs/07_trainer.ipynb #205f9a1d
+@patch
+def _begin_anew(self: Learner, plan, call):
+    "The beginning of a call, saved at once."
+    earlier, self._best = (self._calls, self._best) if call["extend"] else ([], None)
+    self._calls, self._number, self.epochs_before = [*earlier, call], len(earlier), len(self.history)
+    self._position = dict(epoch=0, batch=0, sums=[0.0, 0.0, 0], seconds=0.0)
+    self._paused = random_states()  # should saving fail, the same call goes on from here
+    self._save(plan)
+
+# %% ../nbs/07_trainer.ipynb #3509f74d
+@patch
+def _find_call(self: Learner, saved, call):
+    "Which of the folder's calls this is, or the number after the last for one that extends a finished run."
+    folder = self.checkpoints.folder
+    if saved.get("format") != 2:
+        raise CheckpointError(f"{folder} was written by another version of cifar_cam; "
+                              "go on with that version, or use a new folder")
+    calls = saved["calls"]
+    known = range(max(1, self._number), len(calls)) if call["extend"] else range(1)
+    same = [number for number in known if calls[number] == call]
+    if same or call["extend"] and saved["finished"]:
+        return (same or [len(calls)])[0]
+    if call["extend"]:
+        raise ValueError(f"the run in {folder} is not finished yet; "
+                         "make the call that began it again, and extend it then")
+    raise ValueError(f"{folder} holds a run with another schedule ({calls[0]['name']}, {calls[0]['steps']} steps; "
+                     f"now {call['name']}, "
+                     f"{call['steps']} steps). To train it further, say extend=True; "
+                     "to start anew, use a new folder or remove this one")
+
+# %% ../nbs/07_trainer.ipynb #ef2a726b
+@patch
+def _about(self: Learner):
+    "What the network's input and output mean, where it is known: class names and normalisation."
+    norm = getattr(self.model, "normalisation", None)
+    return dict(classes=list(getattr(self.model, "classes", [])), normalisation=norm.to_dict() if norm else None)
+
+# %% ../nbs/07_trainer.ipynb #b38cd7b5
+@patch
+def _made_with(self: Learner):
+    "What the last digits of a result depend on, besides the seed."
+    return dict(torch=torch.__version__, threads=torch.get_num_threads(), device=self.device.type,
+                processes=self.team.size)
+
+# %% ../nbs/07_trainer.ipynb #30593ad6
+@patch
+def _state(self: Learner, plan):
+    "All of it, as a dictionary that `Checkpoints` can save."
+    return dict(format=2, position=self._position, calls=self._calls, finished=self._is_finished(plan),
+                epochs_before=self.epochs_before, history=[dict(r) for r in self.history],
+                batches=self.history.batches.rows(), model=self.model.state_dict(),
+                optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(), random=random_states(),
+                best=self._best, precision=self.precision, micro_batch=self.micro_batch, about=self._about(),
+                made_with=self._made_with())
+
+# %% ../nbs/07_trainer.ipynb #0a90b579
+@patch
+def _take(self: Learner, state):
+    "Make a state this learner's own."
+    self.model.load_state_dict(state["model"])
+    self.optimizer.load_state_dict(state["optimizer"])
+    for weight, memory in self.optimizer.state.items():
+        for name, value in memory.items():
+            if torch.is_tensor(value) and value.shape == weight.shape:
+                memory[name] = torch.empty_like(weight).copy_(value)
+    self.precision, self.micro_batch = state["precision"], state["micro_batch"]
+    self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+    self.scaler.load_state_dict(state["scaler"])
+    restore_random_states(state["random"])
+    self.history[:] = state["history"]
+    self.history.batches = BatchHistory(state.get("batches", ()))
+    self.epochs_before, self._best = state["epochs_before"], state["best"]
+    self._calls, self._position = state["calls"], state["position"]
+
+# %% ../nbs/07_trainer.ipynb #ee63fbf4
+@patch
+def _check_same(self: Learner, state):
+    "Refuse what cannot be gone on from, before anything is changed; warn of what changes the last digits."
+    folder, fix = self.checkpoints.folder, "use a new folder, or remove this one to start anew"
+    shapes = lambda weights: {k: tuple(v.shape) for k, v in weights.items()}
+    ours, theirs = shapes(self.model.state_dict()), shapes(state["model"])
+    if ours != theirs:
+        first = next(k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k))
+        raise ValueError(f"{folder} holds a run of another network ({first} is {theirs.get(first)} there, "
+                         f"{ours.get(first)} here); {fix}")
+    if state["about"] != self._about():
+        raise ValueError(f"{folder} holds a run with other class names or another normalisation; {fix}")
+    if not self._auto and state["precision"] != self.precision:
+        raise ValueError(f"{folder} holds a run in {state['precision']}, this one is to be in {self.precision}; "
+                         f"say precision='{state['precision']}', or {fix}")
+    now = self._made_with()
+    changed = [f"{k} {v}, now {now[k]}" for k, v in state["made_with"].items() if v != now[k]]
+    if changed:
+        warnings.warn(f"the run in {folder} was begun with {'; '.join(changed)}. It goes on, but its last digits "
+                      "may come out differently", stacklevel=2)
+
+# %% ../nbs/07_trainer.ipynb #1af3a9fd
+@patch
+def _restore(self: Learner, state):
+    "Put a saved state back; raises ValueError when it is that of another network or precision."
+    self._check_same(state)
+    self._take(state)
+
+# %% ../nbs/07_trainer.ipynb #ea38c213
+@patch
+@contextmanager
+def _surroundings(self: Learner):
+    "Settings of the process that hold while the learner trains."
+    repeatable = deterministic_algorithms() if self.deterministic else nullcontext()
+    with repeatable, kept_memory() if self.device.type == "cpu" else nullcontext():
+        yield
+
+# %% ../nbs/07_trainer.ipynb #692d0ca9
+@patch
+def _check_length(self: Learner, plan, epochs):
+    "Raise ValueError for a schedule of another length."
+    if plan.steps != epochs * len(self.train):
+        raise ValueError(f"the schedule has {plan.steps} steps, but {epochs} epochs of {len(self.train)} batches make "
+                         f"{epochs * len(self.train)}; make it with steps_per_epoch={len(self.train)}")
+
+# %% ../nbs/07_trainer.ipynb #b411cfab
+@patch
+def fit(
+    self: Learner,
+    epochs: int,                       # how many epochs to train
+    schedule: Schedule | None = None,  # the learning rate at every step; default: the optimiser's own, constant
+    extend: bool = False,              # train a finished run for this many epochs more
+) -> History:
+    """Train; returns the history. Stopped early, `interrupted` is True and the same call goes on where it stopped.
+
+    Raises ValueError for a schedule of another length or a folder with another run, FloatingPointError for a loss
+    that is not finite, MemoryError when not even one picture fits."""
+    plan = schedule or constant(self._rate, epochs, len(self.train))
+    self._check_length(plan, epochs)
+    with self._surroundings(), Interrupt() as interrupt:
+        if self.team.leads:
+            self._begin(plan, extend)
+        self.team.follow(lambda: self._state(plan), self._take)
+        if self.checkpoints and self.progress and self._is_finished(plan):
+            print(f"{self.checkpoints.folder} holds this run, finished; to train it further, say extend=True")
+        progress = self._log(self.epochs_before + epochs)
+        try:
+            while not self._is_finished(plan) and not self.team.any(interrupt.pressed):
+                self._epoch(plan, progress, interrupt)
+        finally:
+            self._pause()
+    self._end(plan)
+    return self.history
+
+# %% ../nbs/07_trainer.ipynb #7b3cc822
+@patch
+def fit_one_cycle(
+    self: Learner,
+    epochs: int,                      # how many epochs to train
+    lr_max: float,                    # highest learning rate, see `lr_find`
+    peak_epoch: float | None = None,  # when it is reached, in epochs; default: after 30 % of the run
+    extend: bool = False,             # see `fit`
+    **options,
+) -> History:
+    """Train with the one-cycle schedule; returns the history.
+
+    `options` are further settings of `one_cycle`: lr_start, lr_end, shape, momentum, annihilation."""
+    return self.fit(epochs, one_cycle(lr_max, epochs, len(self.train), peak_epoch, **options), extend)
+
+# %% ../nbs/07_trainer.ipynb #5018f544
+@patch
+def lr_find(
+    self: Learner,
+    **settings,
+) -> lr_finder.LRCurve:
+    """Sweep the learning rate with what this learner would train with; leaves no trace.
+
+    `settings` are those of `lr_finder.lr_find`: lr_min, lr_max, steps, sweeps, confirm, …
+    Raises KeyboardInterrupt when stopped."""
+    with Interrupt() as interrupt:
+        def ask():
+            if interrupt.pressed:
+                raise KeyboardInterrupt("the sweep was stopped; nothing has changed")
+
+        def loss(logits, labels):
+            ask()
+            return self.loss(logits, labels)
+        curve = lr_finder.lr_find(self.model, self.team.whole(self.train), loss, self.optimizer,
+                                  autocast=precisions[self.precision], **settings)
+        ask()
+        return curve

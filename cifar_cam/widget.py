@@ -25,9 +25,9 @@ def _note(explanation, layer, signed):
     colours = "red for, blue against" if signed else "red: evidence for the class"
     return f"{explanation.method} at {layer} ({size}); {colours}"
 
-# %% ../nbs/09c_widget.ipynb #bbffc1fa
+# %% ../nbs/09c_widget.ipynb #6f5a8f78
 def view(
-    explanation: Explanation,
+    explanation: Explanation,  # of one or more pictures
     i: int = 0,             # which picture
     t: int = 0,             # which target
     layer: str = None,      # None takes the last of the explanation's layers
@@ -35,7 +35,7 @@ def view(
     scale: str = "row",     # see `Explanation.overlay`
     tile: float = 2.3,      # width of a tile in inches
 ):  # matplotlib Figure
-    "A picture, and one map over it, large."
+    "A picture, and one map over it, large; raises ValueError for a layer that was not explained."
     layer = layer or explanation.layers[-1]
     true = "" if explanation.labels is None else f"true: {explanation.classes[int(explanation.labels[i])]}"
     signed = bool(explanation.signed or explanation.against[i, t] >= 0)
@@ -64,9 +64,9 @@ def _controls(menus, pictures):
                                           **wide)
     return made
 
-# %% ../nbs/09c_widget.ipynb #4e6e6338
+# %% ../nbs/09c_widget.ipynb #dfccfab7
 class Browser:
-    "Sliders and menus over explanations; made by `browse`, shows itself. `controls` change `picture`; both are widgets."
+    "Sliders and menus over explanations; made by `browse`, shows itself. Widgets: `controls` change `picture`."
     def __init__(
         self,
         ask,            # a function of what is chosen in the menus -> (`Explanation`, picture in it, target in it)
@@ -103,9 +103,12 @@ def figure(self: Browser):  # matplotlib Figure
     layer = chosen["layer"] if chosen["layer"] in explanation.layers else None
     return view(explanation, i, t, layer, opacity, scale)
 
-# %% ../nbs/09c_widget.ipynb #5d30d365
+# %% ../nbs/09c_widget.ipynb #62ac9662
 @patch
-def draw(self: Browser, change=None):
+def draw(
+    self: Browser,
+    change=None,  # what ipywidgets tells about the control that changed; not needed
+):
     "Draw what is chosen now; what cannot be answered is said in words, and the picture stays."
     try:
         self.picture.value = draw.png_bytes(self.figure(), close=True)
@@ -113,13 +116,13 @@ def draw(self: Browser, change=None):
     except (ValueError, TypeError) as problem:
         self.message.value = f'<span role="alert">{html.escape(str(problem))}</span>'
 
-# %% ../nbs/09c_widget.ipynb #af631aa4
+# %% ../nbs/09c_widget.ipynb #ff7dca21
 @patch
 def save(
     self: Browser,
-    path,  # where to; must end in .png
-):  # the path
-    "Write what is chosen now as a PNG file."
+    path,  # where to: a Path or str that ends in .png
+):         # the path
+    "Write what is chosen now as a PNG file; raises ValueError when it cannot be answered."
     return draw.save_figure(self.figure(), path, close=True)
 
 # %% ../nbs/09c_widget.ipynb #3cdaca8c
@@ -138,35 +141,14 @@ def _ipython_display_(self: Browser):
 def _repr_png_(self: Browser):
     return bytes(self.picture.value)
 
-# %% ../nbs/09c_widget.ipynb #b87392db
+# %% ../nbs/09c_widget.ipynb #4d9f46b5
 def _over_explanation(explanation):
     if explanation.pictures is None:
-        raise ValueError("these explanations have no pictures to draw on: the network's input does not have 1 or 3 channels; "
-                         "use .raw")
+        raise ValueError("these explanations have no pictures to draw on: the network's input does not have 1 or 3 "
+                         "channels; use .raw")
     menus = dict(layer=explanation.layers[::-1], target=[(name, t) for t, name in enumerate(explanation.target_names)],
                  scale=[("compare targets", "row"), ("full strength each", "image")])
     return Browser(lambda picture, layer, target: (explanation, picture, target), menus, len(explanation))
-
-# %% ../nbs/09c_widget.ipynb #54328fc0
-def _over_model(model, pictures, labels, known):
-    "A browser that asks the network, one picture at a time."
-    norm = known_normalisation(model, known.get("normalisation"))
-    classes = classify(model, pictures[0], 1, pictures.shape[1:3], normalisation=norm, classes=known.get("classes")).classes
-
-    @functools.lru_cache(maxsize=128)
-    def explained(i, layer, method, target):
-        layers = None if cam_method(method)[0] in input_methods else [layer]
-        label = None if labels is None else labels[i:i + 1]
-        return explain(model, pictures[i:i + 1], label, layers, [target], method, classes, norm)
-
-    def ask(picture, layer, method, target, against):
-        return explained(picture, layer, method, target if against is None else (target, against)), 0, 0
-
-    words = ["predicted"] + (["true"] if labels is not None else [])
-    menus = dict(layer=_layers_of(model, pictures.shape[1:3]), method=methods(), target=[*words, *classes],
-                 against=[("nothing", None), *((name, name) for name in (*words, *classes))])
-    menus["method"].insert(0, menus["method"].pop(menus["method"].index("gradcam")))
-    return Browser(ask, menus, len(pictures))
 
 # %% ../nbs/09c_widget.ipynb #4269556d
 def _layers_of(model, size):
@@ -178,23 +160,48 @@ def _layers_of(model, size):
                          "or an Explanation")
     return names
 
-# %% ../nbs/09c_widget.ipynb #2db19e44
+# %% ../nbs/09c_widget.ipynb #ad865ec7
+def _over_model(model, pictures, labels, known):
+    "A browser that asks the network, one picture at a time."
+    norm = known_normalisation(model, known.get("normalisation"))
+    size = pictures.shape[1:3]
+    classes = classify(model, pictures[0], 1, size, normalisation=norm, classes=known.get("classes")).classes
+
+    @functools.lru_cache(maxsize=128)
+    def explained(i, layer, method, target):
+        layers = None if cam_method(method)[0] in input_methods else [layer]
+        label = None if labels is None else labels[i:i + 1]
+        return explain(model, pictures[i:i + 1], label, layers, [target], method, classes, norm)
+
+    def ask(picture, layer, method, target, against):
+        return explained(picture, layer, method, target if against is None else (target, against)), 0, 0
+
+    words = ["predicted"] + (["true"] if labels is not None else [])
+    menus = dict(layer=_layers_of(model, size), method=methods(), target=[*words, *classes],
+                 against=[("nothing", None), *((name, name) for name in (*words, *classes))])
+    menus["method"].insert(0, menus["method"].pop(menus["method"].index("gradcam")))
+    return Browser(ask, menus, len(pictures))
+
+# %% ../nbs/09c_widget.ipynb #dc3f618a
 def browse(
     source,           # an `Explanation`; or a network: nn.Module, run folder, loaded run, .safetensors file
     images=None,      # for a network: `Images`, a uint8 batch (N,H,W,3), one picture, a list of them, or a folder
     labels=None,      # class ids (N,), if known; `Images` bring their own
-    size=None,        # height and width the network takes; None takes what it says
+    size: int | tuple = None,  # pixels, one number or (height, width); None takes what the network says
     how: str = "crop",  # how pictures are made to fit: crop, pad or stretch
     **known,          # normalisation, classes: what the network does not carry
 ) -> Browser:
-    "Sliders and menus over explanations; raises ImportError without ipywidgets, ValueError for what nobody can explain."
+    """Sliders and menus over explanations; `known` is what the network does not carry: normalisation, classes.
+
+    Raises ImportError without ipywidgets, ValueError for what nobody can explain."""
     if isinstance(source, Explanation):
         return _over_explanation(source)
     if images is None:
         raise ValueError("a network needs pictures to look at; pass images=, or an Explanation instead of the network")
     model = own_model(source)
     labels = getattr(images, "labels", None) if labels is None else np.asarray(labels)
-    fitted, _ = gather(images, images.images.shape[1:3] if isinstance(images, Images) else known_size(model, size), how)
+    size = images.images.shape[1:3] if isinstance(images, Images) else known_size(model, size)
+    fitted, _ = gather(images, size, how)
     return _over_model(model, np.stack([f.pixels for f in fitted]), labels, known)
 
 # %% ../nbs/09c_widget.ipynb #f9204268

@@ -192,6 +192,11 @@ def test_tables_accept_functions_and_gaps():
     assert sum(ax.axison for ax in figure.axes) == 2 and {"a", "b", "x", "y", "s", "n"} <= {t.get_text() for t in figure.texts}
 
 
+def test_a_title_too_many_moves_no_other():
+    figure = show.image_table([[picture, picture], [picture, picture]], cell_titles=[["1", "2", "too many"], ["3", "4"]])
+    assert [ax.get_title() for ax in figure.axes] == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize("call, text", [
     (lambda: show.image_grid([]), "empty"), (lambda: show.image_grid([picture], ["a", "b"]), "need 1 titles"),
     (lambda: show.image_grid([picture] * 5, columns=2, rows=2), "do not fit"), (lambda: show.image_table([]), "empty"),

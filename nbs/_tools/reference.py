@@ -48,7 +48,7 @@ def rows(module, patches):
             yield name, name, first_paragraph(node)
             methods = [f for f in node.body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")]
             methods += [f for f, of in patches if of == (module.name, name) and not f.name.startswith("_")]
-            for f in methods:
+            for f in (f for f in methods if f.name != "forward"):  # what every network has, called by `network(x)`
                 plain = any("property" in ast.unparse(d) or "as_prop" in ast.unparse(d) for d in f.decorator_list)
                 yield f"{name}.{f.name}", f".{f.name}" + ("" if plain else f"({', '.join(parameters(f, 1))})"), first_paragraph(f)
         elif name in module.values:

@@ -1,0 +1,68 @@
+"How the modules hang together: no cycles, the table in the documentation is true, nothing written twice, no private name of a neighbour."
+import ast
+import collections
+from pathlib import Path
+
+import pytest
+
+package = Path(__file__).resolve().parent.parent/"cifar_cam"
+modules = sorted(path.stem for path in package.glob("[a-z]*.py"))
+texts = {name: (package/f"{name}.py").read_text(encoding="utf-8") for name in modules}
+trees = {name: ast.parse(text) for name, text in texts.items()}
+
+
+def imported(name, nodes=None):
+    "(module of ours, name out of it or None for the module itself) for each import among `nodes`; None: everywhere, also inside functions."
+    for node in ast.walk(trees[name]) if nodes is None else nodes:
+        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").startswith("cifar_cam")):
+            module = (node.module or "").removeprefix("cifar_cam").lstrip(".")
+            for alias in node.names:
+                yield (module, alias.name) if module else (alias.name, None)
+
+
+def neighbours(name, nodes=None):
+    return {module for module, _ in imported(name, nodes) if module in modules}
+
+
+def test_the_graph_has_no_cycle():
+    waiting = {name: neighbours(name, trees[name].body) for name in modules}
+    while free := [name for name, needs in waiting.items() if not needs]:
+        waiting = {name: needs - set(free) for name, needs in waiting.items() if name not in free}
+    assert not waiting, f"these modules import one another: {', '.join(waiting)}"
+
+
+def test_what_is_imported_late():
+    "Inside a function only where the other module stands on this one."
+    assert {(name, other) for name in modules for other in neighbours(name) - neighbours(name, trees[name].body)} == {("data", "more_data")}
+
+
+@pytest.mark.parametrize("name", modules)
+def test_no_private_name_of_another_module(name):
+    private = [f"{module}.{what}" for module, what in imported(name) if what and what.startswith("_") and not what.startswith("__")]
+    aliases = {alias.asname or alias.name for node in ast.walk(trees[name]) if isinstance(node, ast.ImportFrom) and node.level == 1 and not node.module
+               for alias in node.names}
+    private += [ast.unparse(node) for node in ast.walk(trees[name]) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+                and node.value.id in aliases and node.attr.startswith("_") and not node.attr.startswith("__")]
+    assert not private, f"{name} uses {private}; make them public or move what needs them"
+
+
+def bodies(name):
+    "The statements of each function, a line each, without docstring and signature."
+    for node in ast.walk(trees[name]):
+        if isinstance(node, ast.FunctionDef):
+            statements = node.body[1:] if ast.get_docstring(node) else node.body
+            yield "\n".join(map(ast.unparse, statements)).split("\n") if statements else []
+
+
+def blocks(name, length=6):
+    "Every run of `length` lines inside a function."
+    return {"\n".join(map(str.strip, lines[k:k + length])) for lines in bodies(name) for k in range(len(lines) - length + 1)}
+
+
+def test_nothing_is_written_twice():
+    found = collections.defaultdict(set)
+    for name in modules:
+        for block in blocks(name):
+            found[block].add(name)
+    twice = {block: names for block, names in found.items() if len(names) > 1}
+    assert not twice, "\n\n".join(f"{', '.join(sorted(names))}:\n{block}" for block, names in twice.items())
