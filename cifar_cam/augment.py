@@ -888,7 +888,7 @@ def batches(self: _Workers, epoch, numbers, ahead=2):
             asked += 1
         yield self._talk(k % count, _read_batch)
 
-# %% ../nbs/02_augment.ipynb #0765e575
+# %% ../nbs/02_augment.ipynb #0e1ca8da
 @patch
 def _talk(self: _Workers, k, action):
     "Do `action` with the socket of process `k`; raises _WorkerLost saying what became of the process."
@@ -899,7 +899,7 @@ def _talk(self: _Workers, k, action):
     except OSError:
         self.processes[k].join(5)
         code = self.processes[k].exitcode
-        raise _WorkerLost(f"{self.processes[k].name} {_ending(code)}") from None
+        raise _WorkerLost(f"{self.processes[k].name} is gone: it {_ending(code)}") from None
 
 # %% ../nbs/02_augment.ipynb #1e6ea153
 def _ending(code):

@@ -144,15 +144,15 @@ def any(self: Team, flag: bool) -> bool:
         dist.all_reduce(seen, dist.ReduceOp.MAX)
     return bool(seen)
 
-# %% ../nbs/07b_processes.ipynb #345f85e6
+# %% ../nbs/07b_processes.ipynb #f22e32af
 @patch
-def total(self: Team, *numbers) -> list:
+def total(self: Team, *numbers) -> tuple:
     "These `numbers` or tensors, each summed over the team, as float64 tensors."
     sums = [torch.as_tensor(number, dtype=torch.float64).cpu().clone() for number in numbers]
     with self._talking():
         for one in sums:
             dist.all_reduce(one)
-    return sums
+    return tuple(sums)
 
 # %% ../nbs/07b_processes.ipynb #737eea9e
 def _to_bytes(value):

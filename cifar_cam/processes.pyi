@@ -34,7 +34,7 @@ class Team(Alone):
     def any(self, flag: bool) -> bool:
         ...
 
-    def total(self, *numbers) -> list:
+    def total(self, *numbers) -> tuple:
         ...
 
     def told(self, value):

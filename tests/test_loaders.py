@@ -131,10 +131,10 @@ def crashing():
 
 
 fates = {
-    "exits": (lambda: os._exit(3), "ended with exit code 3"),
-    "is killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "was ended by SIGKILL"),
-    "crashes": (crashing, "was ended by SIGABRT"),
-    "is terminated": (lambda: os.kill(os.getpid(), signal.SIGTERM), "was ended by SIGTERM"),
+    "exits": (lambda: os._exit(3), "is gone: it ended with exit code 3"),
+    "is killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "is gone: it was ended by SIGKILL"),
+    "crashes": (crashing, "is gone: it was ended by SIGABRT"),
+    "is terminated": (lambda: os.kill(os.getpid(), signal.SIGTERM), "is gone: it was ended by SIGTERM"),
     "sleeps": (lambda: time.sleep(600), "has been silent for 0.5 seconds"),
     "is stopped": (lambda: os.kill(os.getpid(), signal.SIGSTOP), "has been silent for 0.5 seconds"),
     "raises": (failing, "could not make its batch (MemoryError: no room)"),
