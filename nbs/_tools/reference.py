@@ -39,20 +39,27 @@ def first_paragraph(node):
 
 
 def rows(module, patches):
-    "(name, how it is called, what it does) for each public function, class and method of a module."
+    "(name, how it is called, what it does, where it is documented) for each public function, class and method of a module."
     for name in module.public:
         node = module.defined.get(name)
         if isinstance(node, ast.FunctionDef):
-            yield name, f"{name}({', '.join(parameters(node))})", first_paragraph(node)
+            yield name, f"{name}({', '.join(parameters(node))})", first_paragraph(node), f"{module.name}.html#{name.lower()}"
         elif isinstance(node, ast.ClassDef):
-            yield name, name, first_paragraph(node)
-            methods = [f for f in node.body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")]
-            methods += [f for f, of in patches if of == (module.name, name) and not f.name.startswith("_")]
-            for f in (f for f in methods if f.name != "forward"):  # what every network has, called by `network(x)`
-                plain = any("property" in ast.unparse(d) or "as_prop" in ast.unparse(d) for d in f.decorator_list)
-                yield f"{name}.{f.name}", f".{f.name}" + ("" if plain else f"({', '.join(parameters(f, 1))})"), first_paragraph(f)
+            page = f"{module.name}.html#{name.lower()}"
+            yield name, name, first_paragraph(node), page
+            methods = [(f, page) for f in node.body if isinstance(f, ast.FunctionDef)]  # documented with their class
+            methods += [(f, f"{where}.html#{name.lower()}.{f.name.lower()}") for f, of, where in patches if of == (module.name, name)]
+            for f, place in methods:
+                if not f.name.startswith("_") and f.name != "forward":  # which every network has, called by `network(x)`
+                    yield f"{name}.{f.name}", f".{f.name}" + called(f), first_paragraph(f), place
         elif name in module.values:
-            yield name, name, "a value" if module.values[name] is None else f"a {kind(module.values[name])}"
+            yield name, name, "a value" if module.values[name] is None else f"a {kind(module.values[name])}", ""
+
+
+def called(method):
+    "The parameters of a method in brackets; nothing for a property."
+    is_property = any("property" in ast.unparse(d) or "as_prop" in ast.unparse(d) for d in method.decorator_list)
+    return "" if is_property else f"({', '.join(parameters(method, 1))})"
 
 
 def kind(value):
@@ -63,7 +70,7 @@ def kind(value):
 def public_names():
     "Module -> rows."
     parsed = modules()
-    patches = [(f, (other.owner(cls), cls)) for other in parsed.values() for f in other.patched
+    patches = [(f, (other.owner(cls), cls), other.name) for other in parsed.values() for f in other.patched
                for cls in [ast.unparse(f.args.args[0].annotation)]]
     return {name: list(rows(parsed[name], patches)) for name in notebooks()}
 
