@@ -75,10 +75,12 @@ def documentation(text, site_url, page, known):
     link = f"[[source]]({found[1]}){{.nbdev-source}}" if found else ""
     text = re.sub(r"^---\s*\n", "", source_link.sub("", text).lstrip()).strip()
 
+    escaped = r"\_\_"  # two underscores, which Markdown would take for bold
+
     def with_target(match):
         name = match[2].strip()
         label = target(page, name)
-        lines = [f"{match[1]} {name}", "", link]
+        lines = [f"{match[1]} {name.replace('__', escaped)}", "", link]
         if label not in known:
             known.add(label)
             anchor = [f'<span id="{name.lower()}"></span>', ""] if "." in name else []
@@ -107,10 +109,11 @@ def alternative_text(cell, options, above):
 
 def source_label(source):
     "What a folded cell of the module holds."
-    names = re.findall(r"^(?:async )?(?:def|class) (\w+)", source, re.M) or re.findall(r"^(\w+)\b.*? = ", source, re.M)
-    if names:
-        return "Source of " + ", ".join(dict.fromkeys(names))
-    return "Imports" if re.match(r"(from|import) ", source) else "Source"
+    defined = re.findall(r"^(?:async )?(?:def|class) (\w+)", source, re.M)
+    if not defined and re.match(r"(from|import) ", source):
+        return "Imports"
+    names = defined or re.findall(r"^(\w+)\b.*? = ", source, re.M)
+    return "Source of " + ", ".join(dict.fromkeys(names)) if names else "Source"
 
 
 def code_cell(cell, options, above):
