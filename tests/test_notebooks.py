@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,16 @@ def test_nothing_of_the_machine_it_was_made_on():
         found += [f"{path.relative_to(root)}: {line.strip()[:120]}" for line in text.splitlines()
                   if machine_path.search(line) or index_host.search(line)]
     assert not found, "\n".join(found)
+
+
+def test_cells_are_small():
+    "Over the notebooks that define something: median and 90th percentile of the lines of a code cell, and of an exported one."
+    lines = {True: [], False: []}
+    for path in notebooks:
+        cells = [source.split("\n") for source in sources(path, "code")]
+        if any(line.startswith("#| default_exp") for cell in cells for line in cell):
+            for cell in cells:
+                exported = any(re.match(r"#\|\s*exports?\b", line) for line in cell)
+                lines[exported].append(sum(bool(line.strip()) and not line.startswith("#|") for line in cell))
+    assert statistics.median(lines[True] + lines[False]) <= 4 and statistics.quantiles(lines[True] + lines[False], n=10)[-1] <= 15
+    assert statistics.median(lines[True]) <= 9 and statistics.quantiles(lines[True], n=10)[-1] <= 22
