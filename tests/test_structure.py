@@ -1,6 +1,8 @@
 "How the modules hang together: no cycles, the table in the documentation is true, nothing written twice, no private name of a neighbour."
 import ast
 import collections
+import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,28 @@ def test_nothing_is_written_twice():
             found[block].add(name)
     twice = {block: names for block, names in found.items() if len(names) > 1}
     assert not twice, "\n\n".join(f"{', '.join(sorted(names))}:\n{block}" for block, names in twice.items())
+
+
+def shown_on_the_reference_page():
+    "The Markdown that its cells show."
+    spec = importlib.util.spec_from_file_location("reference", package.parent/"nbs"/"_tools"/"reference.py")
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    cells = json.loads((package.parent/"nbs"/"40_reference.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = ["".join(output["data"].get("text/markdown", "")) for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    return reference, "\n".join(shown)
+
+
+def test_the_table_of_modules_is_true():
+    reference, shown = shown_on_the_reference_page()
+    for name, used in reference.graph().items():
+        assert set(used) == neighbours(name, trees[name].body)
+        assert f"| {name} | {', '.join(used) or '–'} |" in shown, f"{name}: run python nbs/_tools/save_outputs.py nbs/40_reference.ipynb"
+
+
+def test_the_reference_lists_every_public_name():
+    reference, shown = shown_on_the_reference_page()
+    for module, rows in reference.public_names().items():
+        for name, call, what, place in rows:
+            line = f"{call.partition('(')[1]}{call.partition('(')[2]} | {what} |".replace("*", "\\*")
+            assert line in shown and place in shown, f"{module}.{name}: run python nbs/_tools/save_outputs.py nbs/40_reference.ipynb"
