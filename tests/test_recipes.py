@@ -15,6 +15,7 @@ from cifar_cam.batch_augment import BatchLoader
 from cifar_cam.checkpoint import load_run
 from cifar_cam.data import shapes
 from cifar_cam.model import model_makers
+from cifar_cam.optim import schedule
 from cifar_cam.recipes import Recipe, prepare, recipe, recipes, run
 
 root = Path(__file__).resolve().parent.parent
@@ -107,6 +108,16 @@ def test_a_network_is_prepared_before_its_optimiser_is_made(monkeypatch):
     assert id(learner.model.shift) in held, "the parameter that prepare made is the one that is trained"
     images = learner.train.images
     assert torch.equal(learner.model.pictures, normalise(images.images, learner.train.norm)) and len(images) < len(few[0])
+
+
+@pytest.mark.parametrize("name", [r.name for r in recipes() if r.name not in recipes_module.projects])
+def test_our_own_recipes_fit_together(name):
+    "Network, operations, optimiser, layers to explain and schedule exist, with settings that they take."
+    chosen = recipe(name, batch_size=20)
+    learner, *_ = prepare(chosen, few, device="cpu", precision="float32")
+    assert set(chosen.explain_layers) <= {layer for layer, _ in learner.model.named_modules()} and chosen.explain_layers
+    plan = schedule({k: 0.1 if v == "find" else v for k, v in chosen.schedule.items()}, chosen.epochs, len(learner.train))
+    assert plan.steps == chosen.epochs * len(learner.train) and all(plan(step) > 0 for step in range(plan.steps))
 
 
 def test_modes_and_names():
