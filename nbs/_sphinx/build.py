@@ -168,6 +168,17 @@ def write_readme(source, destination):
     destination.write_text("\n\n".join(blocks).replace("](images/", "](nbs/images/") + "\n", encoding="utf-8")
 
 
+def for_language_models(processed, grouped, address):
+    "The text of `llms.txt` (llmstxt.org): what this is, and each page with its address and its one sentence."
+    facts = {name: front_matter(json.loads((processed/name).read_text(encoding="utf-8"))) for _, names in grouped for name in names}
+    lines = [f"# {facts['index.ipynb'].get('title', '')}", "", f"> {facts['index.ipynb'].get('description', '')}"]
+    for title, names in grouped:
+        lines += ["", f"## {title or 'Start'}", ""]
+        lines += [f"- [{facts[name].get('title', name)}]({address}/{page_name(json.loads((processed/name).read_text(encoding='utf-8')), name)}.html): "
+                  f"{facts[name].get('description', '')}" for name in names]
+    return "\n".join(lines) + "\n"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readme", action="store_true", help="write README.md only")
@@ -184,6 +195,7 @@ def main():
     write_readme(processed/config.readme_nb, config.config_path/"README.md")
     if not options.readme:
         render(processed, grouped, Path(config.doc_path), config.doc_host + config.doc_baseurl)
+        (Path(config.doc_path)/"llms.txt").write_text(for_language_models(processed, grouped, config.doc_host + config.doc_baseurl), encoding="utf-8")
         print(f"{sum(len(names) for _, names in grouped)} pages in {Path(config.doc_path).name}/")
 
 
