@@ -170,12 +170,13 @@ def write_readme(source, destination):
 
 def for_language_models(processed, grouped, address):
     "The text of `llms.txt` (llmstxt.org): what this is, and each page with its address and its one sentence."
-    facts = {name: front_matter(json.loads((processed/name).read_text(encoding="utf-8"))) for _, names in grouped for name in names}
+    notebooks = {name: json.loads((processed/name).read_text(encoding="utf-8")) for _, names in grouped for name in names}
+    facts = {name: front_matter(notebook) for name, notebook in notebooks.items()}
     lines = [f"# {facts['index.ipynb'].get('title', '')}", "", f"> {facts['index.ipynb'].get('description', '')}"]
     for title, names in grouped:
         lines += ["", f"## {title or 'Start'}", ""]
-        lines += [f"- [{facts[name].get('title', name)}]({address}/{page_name(json.loads((processed/name).read_text(encoding='utf-8')), name)}.html): "
-                  f"{facts[name].get('description', '')}" for name in names]
+        lines += [f"- [{facts[name].get('title', name)}]({address}/{page_name(notebooks[name], name)}.html): {facts[name].get('description', '')}"
+                  for name in names]
     return "\n".join(lines) + "\n"
 
 

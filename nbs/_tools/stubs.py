@@ -12,7 +12,7 @@ from pathlib import Path
 package = Path(__file__).resolve().parents[2]/"cifar_cam"
 spoken = {"matplotlib Figure": ("Figure", "from matplotlib.figure import Figure"), "matplotlib Axes": ("Axes", "from matplotlib.axes import Axes"),
           "the path": ("Path", "from pathlib import Path")}  # what is said after `):` -> (type, where it comes from)
-kept_decorators = ("contextmanager", "dataclass", "property", "classmethod", "staticmethod", "abstractmethod")
+kept_decorators = ("contextmanager", "property", "classmethod", "staticmethod", "abstractmethod")  # of functions
 
 
 class Module:
@@ -68,21 +68,26 @@ def said_return(function, module, needs):
     return None
 
 
+def with_none(annotation, default):
+    "A type that also admits the None that is its default."
+    if annotation is None or not isinstance(default, ast.Constant) or default.value is not None:
+        return annotation
+    written = ast.unparse(annotation)
+    return annotation if "None" in written or written in ("object", "Any") else ast.BinOp(annotation, ast.BitOr(), ast.Constant(None))
+
+
 def signature(function, module, needs):
     "The function without its body: types written out, defaults hidden."
     stub = copy.deepcopy(function)
     named = {d.id if isinstance(d, ast.Name) else d.func.id if isinstance(d, ast.Call) and isinstance(d.func, ast.Name) else
              d.attr if isinstance(d, ast.Attribute) else "?" for d in function.decorator_list}
     foreign = named - set(kept_decorators) - {"patch", "lru_cache", "kept_memory", "no_grad"}
-    stub.decorator_list = [ast.Name(d) for d in kept_decorators[:1] + kept_decorators[2:] if d in named]
+    stub.decorator_list = [ast.Name(d) for d in kept_decorators if d in named]
     stub.body = [ast.Expr(ast.Constant(...))]
     positional = [*stub.args.posonlyargs, *stub.args.args]
     pairs = [*zip(reversed(positional), reversed(stub.args.defaults)), *zip(stub.args.kwonlyargs, stub.args.kw_defaults)]
     for parameter, default in pairs:
-        if isinstance(default, ast.Constant) and default.value is None and parameter.annotation is not None:
-            written = ast.unparse(parameter.annotation)
-            if "None" not in written and written not in ("object", "Any"):
-                parameter.annotation = ast.BinOp(parameter.annotation, ast.BitOr(), ast.Constant(None))
+        parameter.annotation = with_none(parameter.annotation, default)
     stub.args.defaults = [ast.Constant(...) for _ in stub.args.defaults]
     stub.args.kw_defaults = [default and ast.Constant(...) for default in stub.args.kw_defaults]
     if stub.returns is None:
@@ -142,11 +147,7 @@ def class_stub(node, module, patches, needs):
     plain = {t.id: kind_of(v) for f in node.body if isinstance(f, ast.Assign) for t, v in flat(f) if isinstance(t, ast.Name) and is_shown(t.id)}
     stub.body = []
     for field in fields:
-        written = ast.unparse(field.annotation)
-        if isinstance(field.value, ast.Constant) and field.value.value is None and "None" not in written and written != "object":
-            field = copy.deepcopy(field)
-            field.annotation = ast.BinOp(field.annotation, ast.BitOr(), ast.Constant(None))
-        stub.body.append(ast.AnnAssign(field.target, field.annotation, ast.Constant(...) if has_default(field) else None, 1))
+        stub.body.append(ast.AnnAssign(field.target, with_none(field.annotation, field.value), ast.Constant(...) if has_default(field) else None, 1))
     methods = [signature(f, module, needs) for f in own if is_shown(f.name)]
     methods += [method(f, other, needs) for f, other in patches if is_shown(f.name)]
     known = {f.target.id for f in fields} | {f.name for f in methods} | set(plain)
