@@ -744,13 +744,7 @@ def _repr_html_(self: SanityCheck):
     picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
     return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
 
-# %% ../nbs/10_cam_checks.ipynb #c13adc92
-def _axes(ax, width, height):
-    "The Axes given, or new ones of this size in inches."
-    import matplotlib.pyplot as plt
-    return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
-
-# %% ../nbs/10_cam_checks.ipynb #9dc855a1
+# %% ../nbs/10_cam_checks.ipynb #84d5d5fc
 def plot_sanity(
     checks,     # `SanityCheck`s of the same model
     ax=None,    # matplotlib Axes; None makes a figure
@@ -759,7 +753,7 @@ def plot_sanity(
     checks = list(checks)
     if not checks or any(check.groups != checks[0].groups for check in checks):
         raise ValueError("compare checks of one model, at least one, with the same groups of layers")
-    ax = _axes(ax, 1.2 + 0.9 * len(checks[0].groups), 3)
+    ax = draw.new_axes(1.2 + 0.9 * len(checks[0].groups), 3) if ax is None else ax
     stages = np.arange(len(checks[0].groups) + 1)
     for k, check in enumerate(sorted(checks, key=lambda check: -check.score)):
         style = dict(marker="os^vDP*X"[k // 10 % 8], markersize=4, linewidth=1.3)
@@ -813,7 +807,7 @@ def agreement(
     values = np.array([[rank_correlation(a, b) for b in maps] for a in maps])
     return Agreement([method_name(m) for m in chosen], values)
 
-# %% ../nbs/10_cam_checks.ipynb #76bcc5a1
+# %% ../nbs/10_cam_checks.ipynb #bbb020b3
 @patch
 def plot(
     self: Agreement,
@@ -821,7 +815,7 @@ def plot(
 ):  # matplotlib Axes
     "The matrix with its numbers: red agrees, blue contradicts; returns the Axes."
     count = len(self.names)
-    ax = _axes(ax, 0.42 * count + 1.6, 0.42 * count + 1.2)
+    ax = draw.new_axes(0.42 * count + 1.6, 0.42 * count + 1.2) if ax is None else ax
     colours = draw.heat(self.matrix, 1.0, True)
     ax.imshow(colours[..., :3] * colours[..., 3:] + 1 - colours[..., 3:], interpolation="nearest")
     for (r, c), value in np.ndenumerate(self.matrix):
