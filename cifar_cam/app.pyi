@@ -2,7 +2,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 from torch import nn
-from typing import Any
 import numpy as np
 
 __all__ = ['Subject', 'tile', 'create_app', 'serve', 'save_space']

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .augment import Batch, Loader, Pipeline, Policy, fill_colour, is_after_norm, policy as as_policy
+from .augment import Batch, Loader, Pipeline, Policy, fill_colour, is_after_norm
 from .data import Images, Normalisation
 
 # %% ../nbs/02a_batch_augment.ipynb #7ec88329

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
-from typing import Any
 import numpy as np
 import torch
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from pathlib import Path
 from torch import nn
-from typing import Any
 import numpy as np
 
 __all__ = ['confused_pairs', 'plot_confused', 'ClassMeans', 'class_means', 'Film', 'cam_film', 'plot_augmented']

@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from . import course_models  # registers its networks, so that a saved one is found
+from . import course_models  # noqa: F401 (it registers its networks, so that a saved one is found)
 from . import show as draw
 from .data import Normalisation, normalisation
 from .download import plain, sync_folder
@@ -338,10 +338,6 @@ def plot(
             ax.lines[0].set(linewidth=0.6, alpha=0.5)
     return figure
 
-# %% ../nbs/06_checkpoint.ipynb #d08665db
-history_columns = ("epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
-                   "test_accuracy", "seconds")
-
 # %% ../nbs/06_checkpoint.ipynb #009ca176
 class History(list):
     "A list of rows (dictionaries), one an epoch; what was not measured is NaN. `.batches` is a `BatchHistory`."
@@ -365,6 +361,10 @@ class History(list):
     ) -> bool:
         "Whether a column has any number."
         return any(not math.isnan(v) for v in self.column(name))
+
+# %% ../nbs/06_checkpoint.ipynb #d08665db
+history_columns = ("epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
+                   "test_accuracy", "seconds")
 
 # %% ../nbs/06_checkpoint.ipynb #60dae0b8
 @patch

@@ -1,6 +1,5 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from .data import Normalisation
-from .data import normalisation
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

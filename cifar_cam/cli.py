@@ -17,12 +17,13 @@ from pathlib import Path
 from .app import save_space, serve
 from .checkpoint import load_run
 from .compare import compare
-from .data import load_data, picture_endings
+from .data import load_data
 from .download import plain, write_atomic
 from .evaluate import predict
 from .export import export_onnx, export_program, save_pretrained
 from .gradcam import explain
-from .own_images import default_model, explain_images, own_model, ways_to_fit
+from .own_images import default_model, explain_images, own_model
+from .pictures import picture_endings, ways_to_fit
 from .recipes import prepare, recipe, recipes, run, versions
 from .report import report
 from .show import save_figure

@@ -11,7 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from . import course_models  # registers the networks and norms that some recipes name
+from . import course_models  # noqa: F401 (it registers the networks and norms that some recipes name)
 from .optim import Schedule, l1_penalty, optimizer, schedule, schedules
 from .recipe_cards import Recipe
 

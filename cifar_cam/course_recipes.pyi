@@ -1,7 +1,6 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from .optim import Schedule
 from .recipe_cards import Recipe
-from typing import Any
 import torch
 
 __all__ = ['projects', 'mistimed', 'overruled', 'softmax_twice', 'l1_by_batch', 'loss_of', 'leave_finder_trace']

@@ -1,6 +1,5 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from pathlib import Path
-from typing import Any
 
 __all__ = ['sync_folder', 'write_atomic', 'sha256_file', 'plain', 'cache_dir', 'DownloadError', 'download', 'archive_members', 'archive_names', 'read_cifar_pickle']
 

@@ -3,7 +3,6 @@ from .data import Normalisation
 from dataclasses import dataclass
 from pathlib import Path
 from torch import nn
-from typing import Any
 import torch
 
 __all__ = ['Deployed', 'deployed', 'ExportError', 'Exported', 'export_onnx', 'export_program', 'model_card', 'save_pretrained', 'push_to_hub', 'from_hub']

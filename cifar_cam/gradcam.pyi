@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from pathlib import Path
 from torch import nn
-from typing import Any
 import numpy as np
 import torch
 

@@ -1,6 +1,5 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from dataclasses import dataclass
-from typing import Any
 import numpy as np
 import torch
 

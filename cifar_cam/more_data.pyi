@@ -1,6 +1,5 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from pathlib import Path
-from typing import Any
 import numpy as np
 
 __all__ = ['data_sets', 'read_idx', 'mnist', 'fashion_mnist', 'tiny_imagenet', 'from_path']

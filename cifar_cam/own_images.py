@@ -30,8 +30,8 @@ from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
 from .gradcam import Explanation, explain
 from .model import create_model
-from .pictures import (Fitted, Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
-                                ways_to_fit, within)
+from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
+                                within)
 
 # %% ../nbs/09b_own_images.ipynb #647e7a13
 def _pictures_in(folder):

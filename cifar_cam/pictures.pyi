@@ -2,7 +2,6 @@
 from dataclasses import dataclass
 from matplotlib.figure import Figure
 from pathlib import Path
-from typing import Any
 import numpy as np
 
 __all__ = ['picture_endings', 'ways_to_fit', 'within', 'page_address', 'Picture', 'read_image', 'two_sides', 'Fitted', 'fit', 'draw_used', 'image_size']

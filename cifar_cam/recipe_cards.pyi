@@ -1,7 +1,5 @@
 # Written by nbs/_tools/stubs.py; do not edit.
-from .data import normalisation
 from dataclasses import dataclass
-from typing import Any
 
 __all__ = ['quirks', 'Recipe']
 

@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("gradio", reason="needs gradio")
 from cifar_cam.app import serve
 from cifar_cam.data import shapes
-from cifar_cam.own_images import read_image
+from cifar_cam.pictures import read_image
 from test_app import small_model  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.skipif(bool(missing), reason=missing)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from cifar_cam.cam_methods import cam_methods, input_methods, sensitivities
+from cifar_cam.cam_methods import cam_methods, input_methods
 from cifar_cam.capture import hooked
 from cifar_cam.gradcam import capture, explain, find_layer, methods, unwrap
 

@@ -186,3 +186,53 @@ def test_cells_are_small():
                 lines[exported].append(sum(bool(line.strip()) and not line.startswith("#|") for line in cell))
     assert statistics.median(lines[True] + lines[False]) <= 4 and statistics.quantiles(lines[True] + lines[False], n=10)[-1] <= 15
     assert statistics.median(lines[True]) <= 9 and statistics.quantiles(lines[True], n=10)[-1] <= 22
+
+
+def public_names(source):
+    "What an exported cell defines for others: functions, classes, constants; methods that `@patch` adds count for their class."
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            owners = [argument.annotation.id for argument in (node.args.args[:1] if isinstance(node, ast.FunctionDef) else [])
+                      if isinstance(argument.annotation, ast.Name) and argument.arg == "self"]
+            found |= set(owners) if owners else {node.name}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            found |= {target.id for target in getattr(node, "targets", None) or [node.target] if isinstance(target, ast.Name)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def unshown(cells):
+    """Exported cells (of the sources `cells`) with a public name, after which nothing is shown or tested before the next ones.
+
+    A definition that the next one uses, or a class whose next method follows, is shown with it."""
+    exported = lambda source: re.match(r"\s*#\|\s*exports?\b", source)
+    for k, source in enumerate(cells):
+        if not exported(source) or not public_names(source):
+            continue
+        waiting = public_names(source)
+        for later in cells[k + 1:]:
+            if not exported(later):
+                if "nbdev_export()" in later:
+                    yield source
+                break
+            if public_names(later):
+                read = {node.id for node in ast.walk(ast.parse(later)) if isinstance(node, ast.Name)}
+                if not waiting & (read | public_names(later)):
+                    yield source
+                    break
+                waiting |= public_names(later)
+
+
+@every_notebook
+def test_definitions_are_shown(path):
+    "What a notebook exports is shown or tested before it goes on to something else."
+    missing = list(unshown(sources(path, "code")))
+    assert not missing, "show or test what this cell defines, in the cell after it:\n\n" + "\n\n".join(missing)
+
+
+def test_a_definition_that_is_not_shown_is_found():
+    one, two, shown = "#| exports\ndef one(): ...", "#| exports\ndef two(): ...", "one()"
+    end = "#| hide\nimport nbdev; nbdev.nbdev_export()"
+    assert list(unshown([one, two, shown, end])) == [one] and list(unshown([one, shown, two, end])) == [two]
+    assert not list(unshown([one, "#| exports\ndef two(): one()", shown, end]))
+    assert not list(unshown(["#| exports\nclass A: ...", "#| exports\n@patch\ndef m(self: A): ...", "A().m()", end]))

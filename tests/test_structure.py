@@ -3,6 +3,8 @@ import ast
 import collections
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,13 @@ def test_the_reference_lists_every_public_name():
         for name, call, what, place in rows:
             line = f"{call.partition('(')[1]}{call.partition('(')[2]} | {what} |".replace("*", "\\*")
             assert line in shown and place in shown, f"{module}.{name}: run python nbs/_tools/save_outputs.py nbs/40_reference.ipynb"
+
+
+def test_the_linter_finds_nothing():
+    "No syntax error, undefined or unused name, shadowed import, in notebooks, package, tests, tools and benchmarks."
+    pytest.importorskip("ruff", reason="needs ruff")
+    shared = [f"{notebook}:F401" for notebook in ("nbs/09_gradcam.ipynb", "cifar_cam/*.py")]  # names others import from there
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "E9,F4,F5,F63,F7,F82,F841", "--ignore",
+                           "F402", "--per-file-ignores", ",".join(shared), "--output-format", "concise", "nbs", "cifar_cam", "tests", "benchmarks"],
+                          cwd=package.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

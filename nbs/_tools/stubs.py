@@ -212,6 +212,8 @@ def stub_of(module, modules):
                       if name in other.imports or name in other.defined}
     body = "\n\n\n".join(ast.unparse(ast.fix_missing_locations(node)) for node in nodes)
     body = re.sub(r"^(    (?:index|count): .+)$", r"\1  # type: ignore[assignment]", body, flags=re.M)  # of a NamedTuple: hides the method of tuples
+    read = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    needs = {line for line in needs if any((alias.asname or alias.name) in read for alias in ast.parse(line).body[0].names)}
     listed = f"__all__ = {module.public!r}\n\n\n" if module.public else ""
     return "# Written by nbs/_tools/stubs.py; do not edit.\n" + "".join(line + "\n" for line in sorted(needs)) + "\n" + listed + body + "\n"
 
