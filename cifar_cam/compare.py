@@ -198,10 +198,15 @@ def _best_epoch(history):
             return f"{history.best(f'{part}_accuracy')['epoch']:.0f} ({words})"
 
 # %% ../nbs/12a_compare.ipynb #3018e335
+def _counted(number, noun):
+    "A number of things in words: 1 thread, 2 threads."
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
 def _machine(record):
     "The machine in words."
     machine = record.run.get("machine") or {}
-    threads = f"{machine['threads']} threads" if "threads" in machine else ""
+    threads = _counted(machine["threads"], "thread") if "threads" in machine else ""
     words = (machine.get("name") or machine.get("device"), threads, machine.get("precision"))
     return ", ".join(str(word) for word in words if word)
 
@@ -440,7 +445,7 @@ def pairs(self: Comparison) -> Table:
         empty = dict.fromkeys(Paired.__dataclass_fields__) | dict(first=one.name, second=other.name, p_holm=None)
         pair, p = (None, None) if reason else next(corrected)
         rows.append((empty if reason else {**vars(pair), "p_holm": p}) | dict(not_paired=reason))
-    return Table(rows, f"{len(tested)} pairs tested", _pair_words, _pair_headers)
+    return Table(rows, _counted(len(tested), "pair") + " tested", _pair_words, _pair_headers)
 
 # %% ../nbs/12a_compare.ipynb #f3af6f72
 @patch

@@ -327,9 +327,9 @@ def _sweep(trial, k, rates, beta, stop_at):
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
 # %% ../nbs/05_lr_finder.ipynb #65d202b0
-def _short_training(trial, peak, steps, valid):
+def _short_training(trial, peak, steps, valid, order=0):
     "Mean loss after a one-cycle training of `steps` steps, on `valid` or a tenth more batches; infinite when it broke."
-    model, optimizer, batches = trial.fresh(0, steps if valid else steps + max(1, steps // 10), anew=True)
+    model, optimizer, batches = trial.fresh(order, steps if valid else steps + max(1, steps // 10), anew=True)
     plan, ratios = one_cycle(peak, 1, steps, peak_epoch=0.25), rate_ratios(optimizer)
     for k, batch in zip(range(steps), batches):
         loss, _ = trial.loss_of(model, batch)
@@ -343,22 +343,27 @@ def _short_training(trial, peak, steps, valid):
     return float(np.mean(losses)) if np.isfinite(losses).all() else math.inf
 
 # %% ../nbs/05_lr_finder.ipynb #743b6ee5
-def _confirm(trial, curve, steps, valid):
-    "(rate, loss) of short trainings, a factor of three apart until both ends are clearly worse, then between them."
+def _confirm(trial, curve, steps, valid, orders=1):
+    "(rate, mean loss) of short trainings, a factor of three apart until both ends are clearly worse, then between them."
     start, tried, low, high = curve.recommended or math.sqrt(curve.lrs[0] * curve.lrs[-1]), {}, 0, 0
     rate = lambda place: _two_digits(start * 3**place)
 
+    def train(place):
+        losses = tried.setdefault(place, [])
+        losses.append(_short_training(trial, rate(place), steps, valid, order=len(losses)))
+
     def is_good(place):
         if place not in tried:
-            tried[place] = _short_training(trial, rate(place), steps, valid)
-        best = min(tried.values())
-        return tried[place] <= best + 0.1 * max(0, _unlearned(curve) - best)
+            train(place)
+        best = min(losses[0] for losses in tried.values())
+        return tried[place][0] <= best + 0.1 * max(0, _unlearned(curve) - best)
     while len(tried) < 8 and (is_good(low) or is_good(high)):
         low, high = (low - 1, high) if is_good(low) else (low, high + 1)
     good = [place for place in list(tried) if is_good(place)]
     for place in np.arange(min(good) - 0.5, max(good) + 1, 0.5):
-        is_good(place)
-    return tuple((rate(place), loss) for place, loss in sorted(tried.items()))
+        while len(tried.get(place, [])) < orders:
+            train(place)
+    return tuple((rate(place), float(np.mean(losses))) for place, losses in sorted(tried.items()))
 
 # %% ../nbs/05_lr_finder.ipynb #23a44d8d
 @contextmanager
@@ -384,7 +389,7 @@ def lr_find(
     beta: float = 0.9,                    # smoothing, see `smooth`
     stop_at: float = 4.0,                 # stop when the averaged loss is this many times the lowest
     autocast: torch.dtype | None = None,  # compute in this type, e.g. torch.bfloat16
-    sweeps: int = 1,                      # how many, each over the data in another order; 3 give an interval
+    sweeps: int = 1,                      # orders of the data to sweep in, and to confirm in; 3 give an interval
     confirm: bool | int = False,          # train at up to fifteen rates, so many steps each (True: `steps`)
     valid=None,                           # batches on which these trainings are judged; None: on the next ones
 ) -> LRCurve:
@@ -403,7 +408,7 @@ def lr_find(
         curve = replace(curves[0], repeats=tuple(curves[1:]))
         if not length or _is_hopeless(curve):
             return curve
-        return replace(curve, confirmed=_confirm(trial, curve, length, valid))
+        return replace(curve, confirmed=_confirm(trial, curve, length, valid, sweeps))
 
 # %% ../nbs/05_lr_finder.ipynb #a875955d
 @patch
