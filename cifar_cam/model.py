@@ -204,7 +204,7 @@ class Residual(nn.Module):
 def _check_choices(**choices):
     for option, (value, allowed) in choices.items():
         if value not in allowed:
-            raise ValueError(f"unknown {option} {value!r}; choose one of {', '.join(allowed)}")
+            raise ValueError(f"unknown {option} {value!r}; choose one of {', '.join(map(str, allowed))}")
 
 # %% ../nbs/03_model.ipynb #0b047aac
 def _head(kind, inputs, num_classes):
@@ -279,7 +279,7 @@ def _fast_norm(maps):
 
 # %% ../nbs/03_model.ipynb #d9237c24
 class FastGroup(nn.Module):
-    "conv – pool – norm – GELU – conv – norm – GELU."
+    "conv – pool – norm – GELU – conv – norm – GELU; with three convolutions, a shortcut past the last two."
     def __init__(
         self,
         inputs: int,               # feature maps in
@@ -287,12 +287,15 @@ class FastGroup(nn.Module):
         dirac: bool = True,        # convolutions begin as "do nothing"
         pool_first: bool = True,   # pool before norm and activation
         activation: type = nn.GELU,  # layer class of the nonlinearity
+        depth: int = 2,            # convolutions, 2 or 3
     ):
         super().__init__()
         self.conv1, self.pool, self.norm1 = conv(inputs, outputs), nn.MaxPool2d(2), _fast_norm(outputs)
         self.conv2, self.norm2 = conv(outputs, outputs), _fast_norm(outputs)
         self.activation, self.pool_first = activation(), pool_first
-        for layer in (self.conv1, self.conv2) if dirac else ():
+        if depth == 3:
+            self.conv3, self.norm3 = conv(outputs, outputs), _fast_norm(outputs)
+        for layer in (child for child in self.children() if dirac and isinstance(child, nn.Conv2d)):
             nn.init.dirac_(layer.weight.data[:layer.in_channels])
 
     def forward(
@@ -301,7 +304,8 @@ class FastGroup(nn.Module):
     ) -> torch.Tensor:    # (N, outputs, H / 2, W / 2)
         x = self.conv1(x)
         x = self.activation(self.norm1(self.pool(x))) if self.pool_first else self.pool(self.activation(self.norm1(x)))
-        return self.activation(self.norm2(self.conv2(x)))
+        y = self.activation(self.norm2(self.conv2(x)))
+        return self.activation(x + self.norm3(self.conv3(y))) if hasattr(self, "conv3") else y
 
 # %% ../nbs/03_model.ipynb #5c33ce28
 class FastNet(nn.Module):
@@ -315,10 +319,11 @@ class FastNet(nn.Module):
         pool_first: bool = True,          # pool before norm and activation
         activation: str = "gelu",         # gelu or relu
         stem_stride: int = 1,             # 2 or 4: the first layer halves or quarters larger pictures
+        depth: int = 2,                   # convolutions of a group, 2 or 3
     ):
         super().__init__()
-        _check_choices(activation=(activation, ("gelu", "relu")))
-        options = dict(dirac=dirac, pool_first=pool_first, activation=nn.GELU if activation == "gelu" else nn.ReLU)
+        _check_choices(activation=(activation, ("gelu", "relu")), depth=(depth, (2, 3)))
+        options = dict(dirac=dirac, pool_first=pool_first, depth=depth, activation=nn.GELU if activation == "gelu" else nn.ReLU)
         self.stem_stride = stem_stride
         self.whiten, self.activation = nn.Conv2d(3, 24, 2, _first_stride(stem_stride)), options["activation"]()
         self.whiten.weight.requires_grad_(not whiten)

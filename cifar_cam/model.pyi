@@ -120,8 +120,10 @@ class FastGroup(nn.Module):
     norm2: Any
     activation: Any
     pool_first: bool
+    conv3: Any
+    norm3: Any
 
-    def __init__(self, inputs: int, outputs: int, dirac: bool=..., pool_first: bool=..., activation: type=...) -> None:
+    def __init__(self, inputs: int, outputs: int, dirac: bool=..., pool_first: bool=..., activation: type=..., depth: int=...) -> None:
         ...
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,7 +140,7 @@ class FastNet(nn.Module):
     pool: Any
     linear: Any
 
-    def __init__(self, num_classes: int=..., widths: tuple=..., whiten: bool=..., dirac: bool=..., pool_first: bool=..., activation: str=..., stem_stride: int=...) -> None:
+    def __init__(self, num_classes: int=..., widths: tuple=..., whiten: bool=..., dirac: bool=..., pool_first: bool=..., activation: str=..., stem_stride: int=..., depth: int=...) -> None:
         ...
 
     def prepare(self, pictures: torch.Tensor) -> None:

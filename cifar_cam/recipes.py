@@ -72,6 +72,17 @@ _fast = Recipe(
     explain_layers=("layer2", "layer3.conv1"),
     note="after airbench94_muon (Keller Jordan 2024), see 03_model and 33_fast")
 
+# %% ../nbs/11_recipes.ipynb #f396c20c
+_fast96 = Recipe(
+    "fast96", "A wider and deeper fast net, 31 epochs, built for 96 %",
+    model=dict(name="fast", widths=(128, 384, 512), depth=3),
+    augmentation=[dict(op="pad_crop", pad=4, border="reflect101"), dict(op="alternating_flip"),
+                  dict(op="cutout", size=12, fill="mean", p=1.0)],
+    normalisation="cifar10", epochs=31, batch_size=2000, drop_last=True, optimizer=dict(name="muon", first_ends=0.1),
+    schedule=dict(name="linear", lr_max=0.24), label_smoothing=0.2, valid_fraction=0.0, tta="flip-shift",
+    explain_layers=("layer2", "layer3.conv1"),
+    note="after airbench96 (Keller Jordan 2024), with Muon; not tuned")
+
 # %% ../nbs/11_recipes.ipynb #51d13bf0
 _resnet9_94 = Recipe(
     "resnet9-94", "The custom ResNet with Page's schedule: peak 0.4 at epoch 5 of 24, straight lines",
@@ -88,7 +99,7 @@ _resnet18_15 = Recipe(
     valid_fraction=0.0, tta="flip", explain_layers=("layer3", "layer4"))
 
 # %% ../nbs/11_recipes.ipynb #5a4fc325
-_ours = [_demo, _custom_resnet, _resnet18, _fast, _resnet9_94, _resnet18_15]
+_ours = [_demo, _custom_resnet, _resnet18, _fast, _fast96, _resnet9_94, _resnet18_15]
 
 # %% ../nbs/11_recipes.ipynb #89b5dbfa
 _fixed = {r.name: r for r in [*_ours, *(modes["fixed"] for modes in projects.values())]}
