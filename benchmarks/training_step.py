@@ -1,11 +1,13 @@
 """Pictures a second in training: the Learner beside the plain loop of the course projects, and how far both are from this machine's limit.
 
-`python benchmarks/training_step.py` writes benchmarks/records/training_step.json. Both sides train the same network on the same pictures,
-already in memory, in turns; the plain loop as the projects wrote it (32 bits, colour axis first, `loss.item()` at every batch), the Learner
-with its defaults, and once more with memory given back to the system at every step, as is the custom. Forward and backward operations are counted by PyTorch; the limit is the fastest matrix product of 2048 by 2048 numbers
-in the same 16 (or 32) bits, measured in the same rounds. Medians over the rounds; the first round warms up and is left out. With
-`--quick` nothing is written (for a look at a busy machine)."""
+`python benchmarks/training_step.py [--out benchmarks/records/training_step.json]`. Both sides train the same network on the same
+pictures, already in memory, in turns; the plain loop as the projects wrote it (32 bits, colour axis first, `loss.item()` at every batch),
+the Learner with its defaults, and once more with memory given back to the system at every step, as is the custom. Forward and backward
+operations are counted by PyTorch; the limit is the fastest matrix product of 2048 by 2048 numbers in the type the Learner chose (and in
+32 bits), measured in the same rounds. In the same rounds too, how many pictures a second the loader of the network's recipe prepares.
+Medians over the rounds; the first round warms up and is left out. With `--quick` nothing is written (for a look at a busy machine)."""
 import argparse
+import collections
 import json
 import os
 import platform
@@ -20,13 +22,17 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_cam import trainer
-from cifar_cam.augment import set_seed
+from cifar_cam.augment import policy, set_seed
+from cifar_cam.batch_augment import make_loader
+from cifar_cam.data import shapes
 from cifar_cam.model import create_model
 from cifar_cam.optim import muon, sgd
+from cifar_cam.recipes import recipe
 from cifar_cam.trainer import Learner, pick_device, precisions
 
 record = Path(__file__).resolve().parent/"records"/"training_step.json"
 nets = {"resnet18": (128, 6), "custom_resnet": (512, 3), "fast": (2000, 2)}  # batch size, batches in an epoch
+recipes = {"resnet18": "resnet18-15", "custom_resnet": "resnet9-94", "fast": "fast"}  # whose augmentation the loader does
 
 
 def made(name, size):
@@ -82,8 +88,10 @@ def measure(name, rounds, device):
     theirs, its_optimizer, x, y = made(name, size)
     learner = Learner(theirs, [(x, y)] * batches, optimizer=its_optimizer, device=str(device), progress=False)
     half = precisions[learner.precision] or torch.float32
-    found = {"plain": [], "learner": [], "memory_returned": [], "limit_16": [], "limit_32": []}
+    loader = make_loader(shapes(train=8000, test=10)[0], policy(recipe(recipes[name]).augmentation), "cifar10", size, shuffle=True, device=device)
+    found = {"loader": [], "plain": [], "learner": [], "memory_returned": [], "limit_16": [], "limit_32": []}
     for _ in range(rounds + 1):
+        found["loader"].append(len(loader.images) / seconds(lambda: collections.deque(loader, maxlen=0), device))
         found["plain"].append(size * batches / seconds(lambda: plain_epoch(plain, optimizer, x, y, batches, device), device))
         found["learner"].append(size * batches / seconds(lambda: learner.fit(1), device))
         with mock.patch.object(trainer, "kept_memory", nullcontext):
@@ -95,7 +103,7 @@ def measure(name, rounds, device):
     middle = {side: statistics.median(values[1:]) for side, values in found.items()}
     work = operations(name)
     return dict(batch_size=size, precision=learner.precision, operations_a_picture=work, **middle, ratio=middle["learner"] / middle["plain"],
-                share_of_limit=middle["learner"] * work / middle["limit_16"], rounds=found)
+                share_of_limit=middle["learner"] * work / middle["limit_16"], loader_share=middle["learner"] / middle["loader"], rounds=found)
 
 
 def main():
@@ -103,6 +111,7 @@ def main():
     parser.add_argument("--nets", nargs="+", default=list(nets), choices=list(nets))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=record)
     options = parser.parse_args()
     device = pick_device("auto")
     table = {}
@@ -110,11 +119,12 @@ def main():
         row = table[name] = measure(name, 1 if options.quick else options.rounds, device)
         print(f"{name:<14} plain {row['plain']:5.0f}/s   Learner ({row['precision']}) {row['learner']:5.0f}/s ({row['memory_returned']:.0f} with "
               f"memory returned)   ratio {row['ratio']:.2f}   "
-              f"{row['share_of_limit']:.0%} of the matrix product's {row['limit_16'] / 1e9:,.0f} GFLOP/s", flush=True)
+              f"{row['share_of_limit']:.0%} of the matrix product's {row['limit_16'] / 1e9:,.0f} GFLOP/s   "
+              f"the loader takes {row['loader_share']:.1%} of an epoch", flush=True)
     if not options.quick:
         about = dict(torch=torch.__version__, threads=torch.get_num_threads(), cores=os.cpu_count(), processor=platform.machine(),
                      device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu")
-        record.write_text(json.dumps(dict(command="python benchmarks/training_step.py", **about, nets=table), indent=1) + "\n")
+        options.out.write_text(json.dumps(dict(command="python benchmarks/training_step.py", **about, nets=table), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -203,11 +203,16 @@ def judged(self: LRCurve) -> np.ndarray:
     return (losses[:-2] + 2 * losses[1:-1] + losses[2:]) / 4
 
 # %% ../nbs/05_lr_finder.ipynb #f3a42371
-def _best_or_next(judged, unlearned):
-    "Position of the smallest loss, or of the next larger rate where that is as good as equal and not beside a cliff."
+def _middle_of_the_best(judged, unlearned):
+    "Position in the middle of the losses around the smallest that are as good as equal to it; the later of two middles."
     best = int(np.argmin(judged))
-    lost = (judged[best + 1:best + 3] - judged[best]) / max(unlearned - judged[best], 1e-12)  # as a share of what the best has learned
-    return best + int(len(lost) == 2 and lost[0] <= 0.02 and lost[1] <= 0.1)
+    equal = judged <= judged[best] + 0.02 * max(0, unlearned - judged[best])
+    low, high = best, best
+    while low > 0 and equal[low - 1]:
+        low -= 1
+    while high + 1 < len(judged) and equal[high + 1]:
+        high += 1
+    return (low + high + 1) // 2
 
 # %% ../nbs/05_lr_finder.ipynb #75ed9b80
 @patch(as_prop=True)
@@ -215,7 +220,7 @@ def recommended(self: LRCurve) -> float | None:
     "The peak rate for one-cycle training, or None when the curve cannot carry one (see `reason`)."
     if self.confirmed:
         rates, losses = zip(*self.confirmed)
-        return rates[_best_or_next(self.judged, _unlearned(self))] if min(losses) < 0.97 * _unlearned(self) else None
+        return rates[_middle_of_the_best(self.judged, _unlearned(self))] if min(losses) < 0.97 * _unlearned(self) else None
     peaks = _peaks(self)
     return _two_digits(np.median(peaks)) if 2 * len(peaks) > len(self.repeats) + 1 else None
 
