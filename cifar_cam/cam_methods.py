@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .capture import (capture, check_logits, fitting_input, gradients_at, hooked, listen, nonlinear_step,
                                precise, score_weights, tail_logits, undisturbed, unwrap)
@@ -158,15 +159,35 @@ def _sum(formula, *tensors):
     with torch.autocast(tensors[0].device.type, enabled=False):
         return torch.einsum(formula, *tensors)
 
+# %% ../nbs/08b_cam_methods.ipynb #28914238
+class _Without(TorchFunctionMode):
+    "A layer's output without one channel; convolutions of it are computed from the whole output's and the channel's."
+    def __init__(self, A):
+        super().__init__()
+        self.A, self.k, self.changed = A, None, None
+        self.is_exact = A.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(A.device.type)
+
+    def change(self, k):
+        "The output with channel `k` (0-d tensor) set to zero."
+        channels = torch.arange(self.A.shape[1], device=self.A.device)
+        self.k, self.changed = k, self.A * (channels != k)[:, None, None]
+        return self.changed
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        given = dict(zip(("input", "weight", "bias", "stride", "padding", "dilation", "groups"), args)) | (kwargs or {})
+        if function is not nn.functional.conv2d or given["input"] is not self.changed or given.get("groups", 1) > 1 or not self.is_exact:
+            return function(*args, **(kwargs or {}))
+        channel, weight = (tensor.index_select(1, self.k[None]) for tensor in (self.A, given["weight"]))
+        return function(**given | {"input": self.A}) - function(**given | {"input": channel, "weight": weight, "bias": None})
+
 # %% ../nbs/08b_cam_methods.ipynb #428f980b
 def _losses(model, x, layer, A, weights, logits, calls, at_once):
     "What each score loses (image, target, channel) when a channel is set to zero; 0 for channels that are zero."
-    channels = torch.arange(A.shape[1], device=A.device)
     alive = (A != 0).any(-1).any(-1).any(0).nonzero()[:, 0]
-    losses = weights.new_zeros(*weights.shape[:2], len(channels))
+    losses = weights.new_zeros(*weights.shape[:2], A.shape[1])
     if len(alive):
-        without = tail_logits(model, x, layer, lambda k: A * (channels != k)[:, None, None], alive,
-                              max(1, at_once // A.numel()), calls)
+        with _Without(A) as without_one:
+            without = tail_logits(model, x, layer, without_one.change, alive, max(1, at_once // A.numel()), calls)
         losses[..., alive] = _sum("ntk,rnk->ntr", weights, precise(logits) - precise(without))
     return losses
 

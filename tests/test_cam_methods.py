@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_cam.cam_methods import (ablationcam, cam_methods, deconvnet, eigencam, eigengradcam, full_gradients, fullgrad,
                                    gradcam_plus_plus, gradient, guided_backprop, guided_gradcam, input_methods, method_maps,
@@ -215,6 +216,20 @@ def test_running_the_tail_alone_equals_running_everything(kind):
             assert close(without[k], net(x))
             handle.remove()
     assert nonlinear_step(logits, nodes[layer])
+
+
+def test_the_first_convolution_of_the_tail_is_not_repeated():
+    "It is linear: once for the whole output, and for each channel alone, counted in operations."
+    torch.manual_seed(0)
+    net, x, operations = create_model("fast", widths=(8, 16, 16)).eval(), torch.randn(1, 3, 32, 32), []
+    A = capture(net, x, "layer2", [0]).activations["layer2"]
+    plain = lambda: tail_logits(net, x, "layer2", lambda k: A * (torch.arange(16) != k)[:, None, None], torch.arange(16), at_once=16)
+    for work in (lambda: net(x), plain, lambda: ablationcam(net, x, "layer2", [0])):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            work()
+        operations.append(counter.get_total_flops())
+    convolution, sums = 2 * A.numel() * 9 * 16, 2 * 16 * 10 + 2 * A.numel()  # 16 channels in and out, 3×3; weights and map
+    assert operations[2] == operations[0] + operations[1] - 16 * convolution + convolution + 16 * convolution // 16 + sums
 
 
 class Deciding(Plain):

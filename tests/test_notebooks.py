@@ -2,6 +2,7 @@
 import ast
 import builtins
 import filecmp
+import json
 import os
 import random
 import re
@@ -236,3 +237,22 @@ def test_a_definition_that_is_not_shown_is_found():
     assert list(unshown([one, two, shown, end])) == [one] and list(unshown([one, shown, two, end])) == [two]
     assert not list(unshown([one, "#| exports\ndef two(): one()", shown, end]))
     assert not list(unshown(["#| exports\nclass A: ...", "#| exports\n@patch\ndef m(self: A): ...", "A().m()", end]))
+
+
+def test_a_saved_output_that_no_longer_comes_out_is_found(tmp_path):
+    "`save_outputs.py --check` compares texts, not times; a cell passed over keeps what it has."
+    cells = [("1 + 1", "2"), ("print('took 3.2 s')", "took 9.9 s"), ("#| slow\n0", "7"), ("'new'", "'old'")]
+    outputs = [dict(output_type="stream", name="stdout", text=[text + "\n"]) if source.startswith("print") else
+               dict(output_type="execute_result", execution_count=None, metadata={}, data={"text/plain": [text]}) for source, text in cells]
+    page = dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[
+        dict(cell_type="code", id=f"cell{k}", metadata={}, execution_count=None, source=[source], outputs=[output])
+        for k, ((source, _), output) in enumerate(zip(cells, outputs))])
+    check = [sys.executable, str(root/"nbs"/"_tools"/"save_outputs.py"), "--check", str(tmp_path/"page.ipynb")]
+    (tmp_path/"page.ipynb").write_text(json.dumps(page))
+    done = subprocess.run(check, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1 and "-'old'" in done.stdout and "+'new'" in done.stdout, done.stdout + done.stderr
+    assert "took" not in done.stdout and "-7" not in done.stdout and "-2" not in done.stdout
+    page["cells"].pop()
+    (tmp_path/"page.ipynb").write_text(json.dumps(page))
+    done = subprocess.run(check, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0 and "the same" in done.stdout, done.stdout + done.stderr
