@@ -71,9 +71,10 @@ def save_outputs(path, run_flags=()):
     write_nb(notebook, path)
 
 
-# what may differ from run to run: times and rates, addresses in memory, temporary folders
-varying = re.compile(r"\d[\d.,]*\s*(?:ms|s|sec|seconds?|min|minutes?|pictures/s|images/s|it/s)\b|\b\d+:\d\d(?::\d\d)?\b"
-                     r"|0x[0-9a-f]{6,}|/tmp/[\w./-]+|\d{4}-\d\d-\d\dT[\d:.+]+")
+# what may differ from run to run: times and rates, addresses in memory and of sockets, temporary folders, versions
+varying = re.compile(r"\d[\d.,]*\s*(?:ms|s|sec|seconds?|min|minutes?|pictures a second|it/s)\b|\b\d+:\d\d(?::\d\d)?\b"
+                     r"|0x[0-9a-f]{6,}|(?<=\]:)\d{4,5}\b|/tmp/[\w./-]+|\d{4}-\d\d-\d\dT[\d:.+]+|(?<=\"seconds\": )[\d.]+"
+                     r"|\b\d+\.\d+\.\d+(?:\.\d+)?(?:\+\w+)?\b")
 
 
 def shown_text(cell):
