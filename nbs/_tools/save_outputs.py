@@ -74,7 +74,8 @@ def save_outputs(path, run_flags=()):
 
 # what may differ from run to run: times and rates, addresses in memory and of sockets, temporary folders, versions
 varying = re.compile(r"\d[\d.,]*\s*(?:ms|s|sec|seconds?|min|minutes?|pictures a second|it/s)\b|\b\d+:\d\d(?::\d\d)?\b"
-                     r"|0x[0-9a-f]{6,}|(?<=\]:)\d{4,5}\b|\d{4}-\d\d-\d\dT[\d:.+]+|(?<=\"seconds\": )[\d.]+"
+                     r"|0x[0-9a-f]{6,}|(?<=\]:)\d{4,5}\b|\d{4}-\d\d-\d\dT[\d:.+]+|(?<=.seconds.: )[\d.]+"
+                     r"|(?<=seconds</td><td style=\"text-align:left\">)[\d.]+"
                      r"|\b\d+\.\d+\.\d+(?:\.\d+)?(?:\+\w+)?\b|" + re.escape(tempfile.gettempdir()) + r"/[\w./-]+")
 
 
