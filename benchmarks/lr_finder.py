@@ -121,13 +121,19 @@ def winner(record, net, name):
     return max(grid(net), key=lambda rate: sum(accuracies(record, net, name, rate, first_seeds)))
 
 
-def compared(record, net, name):
-    "Accuracies at the confirmed rate and at the best of the grid, in per cent, for every seed they are compared by."
-    rates = record[f"sweep|{net}|{name}"]["confirmed_rate"], winner(record, net, name)
-    ours, theirs = (accuracies(record, net, name, rate, further_seeds) for rate in rates)
-    if standard_error(ours, theirs) > largest_error:
-        ours, theirs = (accuracies(record, net, name, rate, further_seeds + more_seeds) for rate in rates)
-    return ours, theirs
+def compared(record, net, name, seeds=further_seeds):
+    "Accuracies at the confirmed rate and at the best of the grid, in per cent, for each of these seeds."
+    return [accuracies(record, net, name, rate, seeds) for rate in both_rates(record, net, name)]
+
+
+def both_rates(record, net, name):
+    "The confirmed rate and the best of the grid."
+    return record[f"sweep|{net}|{name}"]["confirmed_rate"], winner(record, net, name)
+
+
+def is_unsure(record, net, name):
+    "Whether the further seeds leave too large an error."
+    return standard_error(*compared(record, net, name)) > largest_error
 
 
 def standard_error(ours, theirs):
@@ -138,7 +144,8 @@ def standard_error(ours, theirs):
 def summary(record, cases):
     "A row for each network and data set: rates, mean accuracies in per cent, their difference with its standard error, and how many seeds."
     for net, name in cases:
-        found, (ours, theirs) = record[f"sweep|{net}|{name}"], compared(record, net, name)
+        found, seeds = record[f"sweep|{net}|{name}"], further_seeds + more_seeds * is_unsure(record, net, name)
+        ours, theirs = compared(record, net, name, seeds)
         yield dict(network=net, pictures=name, sweep=found["recommended"], confirmed=found["confirmed_rate"], accuracy=statistics.mean(ours),
                    best_rate=winner(record, net, name), best_accuracy=statistics.mean(theirs),
                    difference=statistics.mean(ours) - statistics.mean(theirs), standard_error=standard_error(ours, theirs), seeds=len(ours))
@@ -169,11 +176,9 @@ def main():
                 print(key, value if key.startswith("train") else value["confirmed_rate"], flush=True)
         fill(f"sweep|{net}|{name}" for net, name in cases)
         fill(training(net, name, rate, seed) for seed in first_seeds for net, name in cases for rate in grid(net))
-        rates = {case: (record["sweep|{}|{}".format(*case)]["confirmed_rate"], winner(record, *case)) for case in cases}
-        fill(training(*case, rate, seed) for seed in further_seeds for case in cases for rate in rates[case])
-        unsure = [case for case in cases
-                  if standard_error(*(accuracies(record, *case, rate, further_seeds) for rate in rates[case])) > largest_error]
-        fill(training(*case, rate, seed) for seed in more_seeds for case in unsure for rate in rates[case])
+        fill(training(*case, rate, seed) for seed in further_seeds for case in cases for rate in both_rates(record, *case))
+        unsure = [case for case in cases if is_unsure(record, *case)]
+        fill(training(*case, rate, seed) for seed in more_seeds for case in unsure for rate in both_rates(record, *case))
     add(options.out, record, "command", "python benchmarks/lr_finder.py --data cifar10")
     add(options.out, record, "summary", list(summary(record, cases)))
     for row in record["summary"]:
