@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from cifar_cam.evaluate import predict
 from cifar_cam.optim import schedule
 from cifar_cam.recipes import prepare, recipe
 
-record = Path(__file__).resolve().parent/"records"/"ablation.json"
+default_record = Path(__file__).resolve().parent/"records"/"ablation.json"
 whole = recipe("fast").scaled(4)
 model, steps = whole.model, whole.augmentation
 momentum = dict(name="sgd", lr=0.4, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -36,12 +37,13 @@ rows = {
 
 def run(changes, data, seed):
     "Accuracy without and with test-time augmentation, and seconds of training."
-    chosen = recipe("fast", **{**whole.to_dict(), **changes, "name": "fast"})
+    chosen = replace(whole, **changes)
     learner, _, test = prepare(chosen, data, seed=seed, progress=False)
     learner.fit(chosen.epochs, schedule(chosen.schedule, chosen.epochs, len(learner.train)))
     if learner.interrupted:
         raise KeyboardInterrupt
-    accuracy = {tta or "plain": predict(learner.model, test, tta=tta, precision=learner.precision).accuracy for tta in ("", "flip", "flip-shift")}
+    accuracy = {views or "plain": predict(learner.model, test, tta=views, precision=learner.precision).accuracy
+                for views in ("", "flip", "flip-shift")}
     return dict(accuracy, seconds=sum(learner.history.column("seconds")))
 
 
@@ -49,11 +51,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--record", type=Path, default=default_record)
     options = parser.parse_args()
-    data = load_data(options.data)
+    data, record = load_data(options.data), options.record
     result = json.loads(record.read_text()) if record.is_file() else dict(
         command="python benchmarks/ablation.py --data cifar10", note=data[0].note, epochs=whole.epochs, torch=torch.__version__,
-        cores=os.cpu_count(), processor=platform.machine(), rows={})
+        cores=os.cpu_count(), processor=platform.machine(),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", rows={})
     for seed in range(options.seeds):
         for name, changes in rows.items():
             if str(seed) not in (found := result["rows"].setdefault(name, {})):

@@ -154,15 +154,15 @@ def evaluation_mode(
         model.to(home)
 
 # %% ../nbs/08_evaluate.ipynb #e0078dc3
-def _batches_of_images(images, norm, batch_size):
-    "Normalised batches (x, y, index) of `Images`."
+def _batches_of_images(images, norm, batch_size, device="cpu"):
+    "Normalised batches (x, y, index) of `Images`, on the device."
     if norm is None:
         raise ValueError("these pictures are bytes and the network wants normalised numbers: "
                          "pass the normalisation it was trained with, e.g. normalisation=train.statistics()")
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
         index = torch.arange(start, start + len(images.labels[part]))
-        yield normalise(images.images[part], norm), torch.from_numpy(images.labels[part]), index
+        yield normalise(images.images[part], norm, device), torch.from_numpy(images.labels[part]), index
 
 # %% ../nbs/08_evaluate.ipynb #28432cab
 def _checked_batch(x):
@@ -294,9 +294,10 @@ def predict(
     _check_options(batch_size, tta, precision)
     source = images_or_loader
     norm, classes = _find_normalisation(model, source, normalisation), _find_classes(model, source, classes)
-    batches = _batches_of_images(source, norm, batch_size) if isinstance(source, Images) else _batches_of_loader(source)
     parts = []
     with evaluation_mode(model, device) as place, kept_memory():
+        of_images = isinstance(source, Images)
+        batches = _batches_of_images(source, norm, batch_size, place) if of_images else _batches_of_loader(source)
         for x, y, index in batches:
             logits = _forward(model, x.to(place), tta, precisions.get(precision)).cpu().numpy()
             parts.append((logits, y.cpu().numpy(), np.asarray(index)))

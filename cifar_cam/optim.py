@@ -273,7 +273,7 @@ def sgd(
 ) -> torch.optim.SGD:
     "Stochastic gradient descent with momentum."
     groups = parameter_groups(model, weight_decay, decay_all)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=torch.cuda.is_available())
 
 # %% ../nbs/04_optim.ipynb #ff53d4e0
 def adam(
@@ -284,7 +284,8 @@ def adam(
     decay_all: bool = True,     # see `parameter_groups`
 ) -> torch.optim.AdamW:
     "Adam with decoupled weight decay ([Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101))."
-    return torch.optim.AdamW(parameter_groups(model, weight_decay, decay_all), lr=lr, betas=tuple(betas))
+    groups = parameter_groups(model, weight_decay, decay_all)
+    return torch.optim.AdamW(groups, lr=lr, betas=tuple(betas), fused=torch.cuda.is_available())
 
 # %% ../nbs/04_optim.ipynb #bba0f453
 def check_moves(
@@ -301,19 +302,21 @@ def check_moves(
 
 # %% ../nbs/04_optim.ipynb #fb2c5620
 def orthogonalise(
-    matrix: torch.Tensor,  # float (rows, columns)
+    matrix: torch.Tensor,  # float (..., rows, columns)
     steps: int = 3,        # how often the polynomial is applied
     dtype: torch.dtype = torch.float32,  # computed in this type
 ) -> torch.Tensor:         # of the same shape and type
     """The matrix with all singular values pushed near one, by Newton–Schulz steps.
 
     Paper: [Jordan et al. 2024](https://kellerjordan.github.io/posts/muon/)."""
-    wide = matrix.T if len(matrix) > matrix.shape[1] else matrix
-    x = wide.to(dtype) / (wide.norm() + 1e-7).to(dtype)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    wide = matrix.mT if tall else matrix
+    x = (wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype).reshape(-1, *wide.shape[-2:])
     for _ in range(steps):
-        square = x @ x.T
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return (x.T if wide is not matrix else x).to(matrix.dtype)
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    x = x.mT if tall else x
+    return x.reshape(matrix.shape).to(matrix.dtype)
 
 # %% ../nbs/04_optim.ipynb #13b0d6ae
 class Muon(torch.optim.Optimizer):
@@ -340,22 +343,56 @@ class Muon(torch.optim.Optimizer):
         with torch.enable_grad():
             loss = closure() if closure else None
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._move(weight, group)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if weights:
+                self._move(weights, self._updates(weights, group), group)
         return loss
 
 # %% ../nbs/04_optim.ipynb #67d6ca39
 @patch
-def _move(self: Muon, weight, group):
-    gradient = weight.grad if group["orthogonal"] else weight.grad.add(weight, alpha=group["weight_decay"])
-    memory = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
-    memory.mul_(group["momentum"]).add_(gradient)
-    update = gradient.add(memory, alpha=group["momentum"])
+def _memory(self: Muon, weight):
+    "The sum of earlier gradients, each older one smaller."
+    state = self.state[weight]
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = torch.zeros_like(weight)
+    return state["momentum_buffer"]
+
+
+@patch
+def _updates(self: Muon, weights, group):
+    "Nesterov's update of each weight: its gradient, and once more the memory."
+    gradients, memories = [weight.grad for weight in weights], [self._memory(weight) for weight in weights]
+    if not group["orthogonal"]:
+        gradients = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+    torch._foreach_mul_(memories, group["momentum"])
+    torch._foreach_add_(memories, gradients)
+    return torch._foreach_add(gradients, memories, alpha=group["momentum"])
+
+# %% ../nbs/04_optim.ipynb #4e5eb298
+def _product_type(weight):
+    "The type to compute the polynomial in."
+    return torch.bfloat16 if weight.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+
+
+def _orthogonal(updates, steps):
+    "(number, update made orthogonal) of every update; those of equal shape are computed together."
+    alike = {}
+    for number, update in enumerate(updates):
+        alike.setdefault(update.shape, []).append(number)
+    for numbers in alike.values():
+        matrices = torch.stack([updates[number].flatten(1) for number in numbers])
+        yield from zip(numbers, orthogonalise(matrices, steps, _product_type(matrices)))
+
+
+@patch
+def _move(self: Muon, weights, updates, group):
+    "Move the weights against their updates."
     if group["orthogonal"]:
-        weight.mul_(len(weight) ** 0.5 / weight.norm())
-        update = orthogonalise(update.flatten(1), self.steps).view_as(update)
-    weight.add_(update, alpha=-group["lr"])
+        for weight, length in zip(weights, torch._foreach_norm(weights)):
+            weight.mul_(len(weight) ** 0.5 / length)
+        turned = dict(_orthogonal(updates, self.steps))
+        updates = [turned[number].view(weight.shape) for number, weight in enumerate(weights)]
+    torch._foreach_add_(weights, updates, alpha=-group["lr"])
 
 # %% ../nbs/04_optim.ipynb #375b5d68
 def _by_kind(model):

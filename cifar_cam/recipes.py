@@ -98,8 +98,16 @@ _resnet18_15 = Recipe(
     optimizer=_nesterov, schedule=dict(name="one_cycle", lr_max=0.2, peak_epoch=3), label_smoothing=0.1,
     valid_fraction=0.0, tta="flip", explain_layers=("layer3", "layer4"))
 
+# %% ../nbs/11_recipes.ipynb #75d49629
+_resnet18_50 = Recipe(
+    "resnet18-50", "ResNet-18 in 50 epochs, built for 95 %",
+    model=dict(name="resnet18"), augmentation=[_reflected[0], dict(op="hflip"), dict(op="cutout", size=12, fill="mean", p=1.0)],
+    normalisation="cifar10", epochs=50, batch_size=256, optimizer=_nesterov,
+    schedule=dict(name="one_cycle", lr_max=0.2, peak_epoch=10), label_smoothing=0.1, valid_fraction=0.0, tta="flip",
+    explain_layers=("layer3", "layer4"))
+
 # %% ../nbs/11_recipes.ipynb #5a4fc325
-_ours = [_demo, _custom_resnet, _resnet18, _fast, _fast96, _resnet9_94, _resnet18_15]
+_ours = [_demo, _custom_resnet, _resnet18, _fast, _fast96, _resnet9_94, _resnet18_50, _resnet18_15]
 
 # %% ../nbs/11_recipes.ipynb #89b5dbfa
 _fixed = {r.name: r for r in [*_ours, *(modes["fixed"] for modes in projects.values())]}
@@ -310,11 +318,19 @@ def fitted_to(
     return replace(fitted, data=name, note=told), notes
 
 # %% ../nbs/11_recipes.ipynb #18904f25
+def _version(name):
+    "A package's version; None where it is not installed under this name, as OpenCV without its windows is not."
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def versions() -> dict:  # name -> version
     "The versions of this package, of Python and of what the figures depend on."
     names = ("torch", "torchvision", "albumentations", "opencv-python", "numpy")
-    return {"cifar_cam": importlib.metadata.version("cifar_cam"), "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in names}}
+    there = {name: _version(name) for name in names}
+    return {"cifar_cam": _version("cifar_cam"), "python": platform.python_version(), **there}
 
 # %% ../nbs/11_recipes.ipynb #c261f1ab
 def _processor():
@@ -383,29 +399,29 @@ def _loaders(recipe_, train, test, seed, workers, device):
     training = make_loader(rest, recipe_.augmentation, norm, recipe_.batch_size, shuffle=True, seed=seed,
                            drop_last=recipe_.drop_last, workers=workers if kind == "albumentations" else 0,
                            device=pick_device(device), kind=kind)
-    plain = lambda images: Loader(images, None, norm, _at_once(images))
+    plain = lambda images: make_loader(images, None, norm, _at_once(images), device=pick_device(device))
     if "test_as_validation" in recipe_.quirks:
         return training, plain(test), None
     return training, plain(valid) if valid else None, plain(test) if recipe_.watch_test else None
 
 # %% ../nbs/11_recipes.ipynb #be8a4b03
-def _model(recipe_, training, classes):
+def _model(recipe_, training, classes, device="cpu"):
     "The network with fresh weights, prepared if it wants to be, knowing its classes and normalisation."
     model = create_model(**{**recipe_.model, "num_classes": len(classes)})
     model.classes, model.normalisation = tuple(classes), training.norm
     model.input_size = training.images.images.shape[1:3]
     if hasattr(model, "prepare"):
-        model.prepare(normalise(training.images.images[:5000], training.norm))
+        model.prepare(normalise(training.images.images[:5000], training.norm, device))
     return model
 
 # %% ../nbs/11_recipes.ipynb #23bd4eef
-def _learner(recipe_, loaders, classes, out, device, precision, progress):
+def _learner(recipe_, loaders, classes, out, device, precision, progress, compile):
     training, valid, watched = loaders
-    model = _model(recipe_, training, classes)
+    model = _model(recipe_, training, classes, pick_device(device))
     penalty = 0.0 if "l1_by_batch" in recipe_.quirks else recipe_.l1  # there the loss itself holds it
     folder = Path(out)/"checkpoints" if out else None
     return Learner(model, training, valid, loss_of(recipe_, model), optimizer(recipe_.optimizer, model), watched,
-                   device, precision, penalty, recipe_.select, folder, progress=progress)
+                   device, precision, penalty, recipe_.select, folder, progress=progress, compile=compile)
 
 # %% ../nbs/11_recipes.ipynb #f8e240ba
 def _say(aloud, recipe_, images, notes):
@@ -433,6 +449,7 @@ def prepare(
     precision: str = "auto",   # see `Learner`
     workers: int = 0,          # processes that prepare batches, for a recipe whose loader is albumentations
     progress: bool = True,     # show progress
+    compile: bool | str = False,  # see `Learner`
 ) -> tuple:                    # (Learner, training `Images`, test `Images`)
     """Everything up to the first step: data, recipe fitted to it (see `fitted_to`), split, loaders, network, optimiser.
     Raises ValueError for data the recipe cannot be fitted to."""
@@ -441,7 +458,7 @@ def prepare(
     _say(progress, recipe_, train, notes)
     set_seed(seed)
     loaders = _loaders(recipe_, train, test, seed, workers, device)
-    return _learner(recipe_, loaders, train.classes, out, device, precision, progress), train, test
+    return _learner(recipe_, loaders, train.classes, out, device, precision, progress, compile), train, test
 
 # %% ../nbs/11_recipes.ipynb #f3c15325
 def _find_rate(learner, out, settings):
@@ -590,6 +607,7 @@ def run(
     precision: str = "auto",   # see `Learner`
     workers: int = 0,          # processes that prepare batches, for a recipe whose loader is albumentations
     progress: bool = True,     # show progress
+    compile: bool | str = False,  # see `Learner`
     trackers=(),               # who else is told: names such as "tensorboard", or `Tracker`s, see `10c_tracking`
 ) -> Run:
     """Train by a recipe and fill the run folder; the same call continues a stopped run and loads a finished one.
@@ -598,7 +616,7 @@ def run(
     source, tracking = recipe_.data if data is None else data, Tracking(["files", *Tracking(trackers).trackers])
     train, test = _both_sets(source)
     recipe_, notes = fitted_to(recipe_, train)
-    learner, train, test = prepare(recipe_, (train, test), out, seed, device, precision, workers, progress)
+    learner, train, test = prepare(recipe_, (train, test), out, seed, device, precision, workers, progress, compile)
     if not learner.team.leads:
         return _help(recipe_, learner, Path(out))
     record = dict(recipe=recipe_.to_dict(), digest=recipe_.digest(), seed=seed,
