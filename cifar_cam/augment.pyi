@@ -239,7 +239,7 @@ def generators(seed: int, epoch: int, position: int) -> tuple:
     ...
 
 
-def normalise(pictures, norm: Normalisation) -> torch.Tensor:
+def normalise(pictures, norm: Normalisation, device=...) -> torch.Tensor:
     ...
 
 

@@ -521,7 +521,7 @@ def __call__(
 
 # %% ../nbs/02a_batch_augment.ipynb #c5c693d7
 resident_share = 0.5  # of a device's free memory, that a set may take at most
-together_pixels = 2**23  # a device other than the CPU makes as many batches at once as have so many pixels (8,192 pictures of 32×32)
+together_pixels = 2**23  # of the batches that a device makes at once, where it is not the CPU (8,192 of 32×32)
 
 # %% ../nbs/02a_batch_augment.ipynb #47ce9ec3
 def fits(
@@ -575,7 +575,8 @@ def _several(self: BatchLoader, epoch, numbers):
     "Several batches, made as one and then cut apart: pictures and labels on the device, positions on the host."
     parts = [self.positions(epoch, number) for number in numbers]
     places, sizes = np.concatenate(parts), [len(part) for part in parts]
-    positions, y = torch.from_numpy(places), torch.from_numpy(self.images.labels[places]).to(self.device, non_blocking=True)
+    positions, labels = torch.from_numpy(places), torch.from_numpy(self.images.labels[places])
+    y = labels.to(self.device, non_blocking=True)
     x = self.pipeline(self._pictures(positions), positions, self.seed, epoch)
     return [Batch(*batch) for batch in zip(x.split(sizes), y.split(sizes), positions.split(sizes), strict=True)]
 

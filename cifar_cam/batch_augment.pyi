@@ -9,10 +9,13 @@ from typing import Any
 from typing import NamedTuple
 import torch
 
-__all__ = ['resident_share', 'kinds', 'uniform', 'Draws', 'whole', 'Move', 'shifted', 'mirrored', 'erase', 'sample', 'turn', 'zoom', 'bend', 'tint', 'BatchPipeline', 'fits', 'BatchLoader', 'make_loader']
+__all__ = ['resident_share', 'together_pixels', 'kinds', 'uniform', 'Draws', 'whole', 'Move', 'shifted', 'mirrored', 'erase', 'sample', 'turn', 'zoom', 'bend', 'tint', 'BatchPipeline', 'fits', 'BatchLoader', 'make_loader']
 
 
 resident_share: float
+
+
+together_pixels: Any
 
 
 kinds: tuple
@@ -66,6 +69,7 @@ class BatchLoader(Loader):
     device: Any
     pipeline: Any
     resident: Any
+    together: Any
 
     def __init__(self, images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., seed: int=..., drop_last: bool=..., device=...) -> None:
         ...

@@ -70,6 +70,8 @@ def _add_train(commands):
     train = commands.add_parser("train", help="train by a recipe and write a report")
     train.add_argument("--recipe", required=True, help="a name from `cifar-cam recipes`")
     for command in (demo, train):
+        command.add_argument("--compile", nargs="?", const=True, default=False, metavar="MODE",
+                             help="compile the network first, e.g. --compile reduce-overhead on a GPU (default: do not)")
         command.add_argument("--track", action="append", default=[], metavar="TRACKER",
                              help="also tell tensorboard, trackio, mlflow or wandb; may be repeated")
     _mode(train)
@@ -91,7 +93,8 @@ def train_command(
     chosen = recipe(options.recipe, options.mode)
     chosen = chosen if options.epochs is None else chosen.scaled(options.epochs)
     result = run(chosen, _data(options, chosen.data), options.out or f"runs/{chosen.name}", options.seed,
-                 options.device, options.precision, options.workers, progress=not options.quiet, trackers=options.track)
+                 options.device, options.precision, options.workers, progress=not options.quiet,
+                 compile=options.compile, trackers=options.track)
     if result.interrupted:
         print(f"stopped after {len(result.history)} of {chosen.epochs} epochs; run the same command again to go on",
               file=sys.stderr)

@@ -371,7 +371,8 @@ def _updates(self: Muon, weights, group):
 # %% ../nbs/04_optim.ipynb #4e5eb298
 def _product_type(weight):
     "The type to compute the polynomial in."
-    return torch.bfloat16 if weight.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    has_16_bits = weight.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if has_16_bits else torch.float32
 
 
 def _orthogonal(updates, steps):

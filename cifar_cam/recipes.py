@@ -74,11 +74,11 @@ _fast = Recipe(
 
 # %% ../nbs/11_recipes.ipynb #f396c20c
 _fast96 = Recipe(
-    "fast96", "A wider and deeper fast net, 31 epochs, built for 96 %",
+    "fast96", "A wider and deeper fast net, 40 epochs, built for 96 %",
     model=dict(name="fast", widths=(128, 384, 512), depth=3),
     augmentation=[dict(op="pad_crop", pad=4, border="reflect101"), dict(op="alternating_flip"),
                   dict(op="cutout", size=12, fill="mean", p=1.0)],
-    normalisation="cifar10", epochs=31, batch_size=2000, drop_last=True, optimizer=dict(name="muon", first_ends=0.1),
+    normalisation="cifar10", epochs=40, batch_size=2000, drop_last=True, optimizer=dict(name="muon", first_ends=0.1),
     schedule=dict(name="linear", lr_max=0.24), label_smoothing=0.2, valid_fraction=0.0, tta="flip-shift",
     explain_layers=("layer2", "layer3.conv1"),
     note="after airbench96 (Keller Jordan 2024), with Muon; not tuned")
@@ -101,8 +101,8 @@ _resnet18_15 = Recipe(
 # %% ../nbs/11_recipes.ipynb #75d49629
 _resnet18_50 = Recipe(
     "resnet18-50", "ResNet-18 in 50 epochs, built for 95 %",
-    model=dict(name="resnet18"), augmentation=[_reflected[0], dict(op="hflip"), dict(op="cutout", size=12, fill="mean", p=1.0)],
-    normalisation="cifar10", epochs=50, batch_size=256, optimizer=_nesterov,
+    model=dict(name="resnet18"), normalisation="cifar10", epochs=50, batch_size=256, optimizer=_nesterov,
+    augmentation=[*_reflected[:2], dict(op="cutout", size=12, fill="mean", p=1.0)],
     schedule=dict(name="one_cycle", lr_max=0.2, peak_epoch=10), label_smoothing=0.1, valid_fraction=0.0, tta="flip",
     explain_layers=("layer3", "layer4"))
 
@@ -327,10 +327,11 @@ def _version(name):
 
 
 def versions() -> dict:  # name -> version
-    "The versions of this package, of Python and of what the figures depend on."
-    names = ("torch", "torchvision", "albumentations", "opencv-python", "numpy")
-    there = {name: _version(name) for name in names}
-    return {"cifar_cam": _version("cifar_cam"), "python": platform.python_version(), **there}
+    "The versions of this package, of Python and of what the figures depend on, as far as they are installed."
+    names = ("torch", "torchvision", "albumentations", "opencv-python", "opencv-python-headless", "numpy")
+    found = {"cifar_cam": _version("cifar_cam"), "python": platform.python_version()}
+    found |= {name: _version(name) for name in names}
+    return {name: version for name, version in found.items() if version}
 
 # %% ../nbs/11_recipes.ipynb #c261f1ab
 def _processor():
@@ -357,9 +358,10 @@ def _data_record(source, train, test):
                 fingerprint=train.fingerprint(), test_fingerprint=test.fingerprint())
 
 # %% ../nbs/11_recipes.ipynb #db0d0a2f
-def _command(recipe_, source, seed, registered):
+def _command(recipe_, source, seed, registered, compile=False):
     changed = {k: v for k, v in recipe_.to_dict().items() if registered and v != registered.to_dict()[k]}
     options = "".join(f" --{k} {v}" for k, v in changed.items() if k in ("mode", "epochs"))
+    options += "" if not compile else " --compile" if compile is True else f" --compile {compile}"
     return f"cifar-cam train --recipe {recipe_.name} --data {shlex.quote(str(source))} --seed {seed}{options}"
 
 # %% ../nbs/11_recipes.ipynb #3e4777c8
@@ -621,8 +623,8 @@ def run(
         return _help(recipe_, learner, Path(out))
     record = dict(recipe=recipe_.to_dict(), digest=recipe_.digest(), seed=seed,
                   data=_data_record(source, train, test), notes=notes)
-    record["command"] = _command(recipe_, record["data"]["source"], seed, _fixed.get(recipe_.name))
-    record |= dict(versions=versions(), machine=_machine(learner), started=_now())
+    record["command"] = _command(recipe_, record["data"]["source"], seed, _fixed.get(recipe_.name), compile)
+    record |= dict(versions=versions(), machine=dict(_machine(learner), compiled=compile), started=_now())
     record = _open_folder(out, record)
     _say(progress, recipe_, train, notes)
     return _train(recipe_, learner, record, test, Path(out), tracking)

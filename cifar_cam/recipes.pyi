@@ -54,9 +54,9 @@ def versions() -> dict:
     ...
 
 
-def prepare(recipe_: Recipe, data=..., out: Path | str | None=..., seed: int=..., device: str=..., precision: str=..., workers: int=..., progress: bool=...) -> tuple:
+def prepare(recipe_: Recipe, data=..., out: Path | str | None=..., seed: int=..., device: str=..., precision: str=..., workers: int=..., progress: bool=..., compile: bool | str=...) -> tuple:
     ...
 
 
-def run(recipe_: Recipe | str, data=..., out: Path | str=..., seed: int=..., device: str=..., precision: str=..., workers: int=..., progress: bool=..., trackers=...) -> Run:
+def run(recipe_: Recipe | str, data=..., out: Path | str=..., seed: int=..., device: str=..., precision: str=..., workers: int=..., progress: bool=..., compile: bool | str=..., trackers=...) -> Run:
     ...

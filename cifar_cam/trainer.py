@@ -50,7 +50,8 @@ precisions = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 # %% ../nbs/07_trainer.ipynb #2527063f
 def _step_seconds(device, dtype, rounds):
     "Seconds for `rounds` convolution steps in this precision, after one step to warm up."
-    batch, maps, side = (512, 128, 32) if device.type == "cuda" else (32, 64, 16)  # a GPU must have more to do than to be told
+    # a GPU must have more to do than to be told what to do
+    batch, maps, side = (512, 128, 32) if device.type == "cuda" else (32, 64, 16)
     layer = torch.nn.Conv2d(maps, maps, 3, padding=1, device=device).to(memory_format=torch.channels_last)
     x = torch.ones(batch, maps, side, side, device=device).to(memory_format=torch.channels_last)
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
@@ -185,7 +186,7 @@ class Learner:
         progress=True,                # show progress; False: nothing; "bar" or a number of batches: see `CourseLog`
         patience: int | None = None,  # stop when validation accuracy has not risen for this many epochs; None: never
         deterministic: bool = False,  # refuse operations that cannot be repeated, see `deterministic_algorithms`
-        compile: bool | str = False,  # use `torch.compile`, or this mode of it; without a compiler training goes on uncompiled
+        compile: bool | str = False,  # use `torch.compile`, or this mode of it; without a compiler go on uncompiled
         team: Alone | None = None,    # who trains together; default: the processes joined (see `07b_processes`)
     ):
         if select not in ("last", "best"):
@@ -205,7 +206,8 @@ class Learner:
         self.progress, self.save_seconds = self.team.leads and _checked_log(progress), save_seconds
         self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
-        self._compiled = torch.compile(self.model, mode=None if compile is True else compile, dynamic=False) if compile else None
+        mode = None if compile is True else compile
+        self._compiled = torch.compile(self.model, mode=mode, dynamic=False) if compile else None
         self._start_blank()
 
     def __repr__(self):
@@ -225,7 +227,8 @@ def _start_blank(self: Learner):
     self._rate, self._ratios = self.optimizer.param_groups[0]["lr"], rate_ratios(self.optimizer)
     self._best, self._position, self._paused = None, None, None
     self._looked = False  # whether the network's answers were looked at
-    self._ahead = ahead_steps if self.device.type == "cuda" and self.team.size == 1 else 1  # how many steps at most before looking
+    alone_on_gpu = self.device.type == "cuda" and self.team.size == 1
+    self._ahead = ahead_steps if alone_on_gpu else 1  # how many steps at most before looking at their results
     self._mark, self._unseen, self._one_by_one = None, [], -1  # see `_remember`, `_look` and `_epoch`
     self._calls, self._number = [], 0  # the calls of fit that made this state; the number of the next one
 
@@ -314,7 +317,7 @@ def _parts(self: Learner, x, y):
 # %% ../nbs/07_trainer.ipynb #086e272d
 @patch
 def _must_be_finite(self: Learner, name, number):
-    "Raise FloatingPointError for a `number` that is not finite (a scalar tensor); where steps are taken ahead, note it."
+    "Raise FloatingPointError for a scalar tensor that is not finite; where steps are taken ahead, note it."
     if self._mark is not None:
         self._mark["fine"] = self._mark["fine"] & torch.isfinite(number)
     elif not torch.isfinite(number):
@@ -739,7 +742,7 @@ def _copied(state):
 @patch
 def _remember(self: Learner):
     "Copy, on the device, all that the next steps will change."
-    changing = dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict())
+    changing = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "scaler")}
     fine = torch.ones((), dtype=torch.bool, device=self.device)  # whether all losses and gradients since were finite
     self._mark = dict(_copied(changing), random=random_states(), position=self._position, fine=fine,
                       rows=len(self.history.batches), time=time.monotonic(), step=-1)
@@ -773,10 +776,11 @@ def _is_time_to_look(self: Learner):
 # %% ../nbs/07_trainer.ipynb #2ed2b4d1
 @patch
 def _look(self: Learner, place, progress, since):
-    "Note and show the results of the steps after `place`; returns the place after them. Raises LookCloser if one failed."
+    "Note and show the results of the steps after `place`; returns the place after them, or raises LookCloser."
     if self._mark is not None and not self._mark["fine"]:
         raise LookCloser
-    results, epoch = torch.stack([step[1] for step in self._unseen]).double().tolist(), self.epochs_before + place["epoch"] + 1
+    results = torch.stack([step[1] for step in self._unseen]).double().tolist()
+    epoch = self.epochs_before + place["epoch"] + 1
     for (done, _, size, rate), (loss, correct) in zip(self._unseen, results, strict=True):
         sums = [one + more for one, more in zip(place["sums"], (loss, correct, size), strict=True)]
         self.history.batches.append(epoch, done, rate, loss / size, correct / size)

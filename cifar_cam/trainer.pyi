@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 import torch
 
-__all__ = ['precisions', 'teams', 'course_logs', 'pick_device', 'fastest_precision', 'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'out_of_memory', 'evaluating', 'Interrupt', 'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
+__all__ = ['precisions', 'teams', 'course_logs', 'ahead_steps', 'ahead_seconds', 'pick_device', 'fastest_precision', 'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'out_of_memory', 'LookCloser', 'evaluating', 'Interrupt', 'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
 
 
 precisions: dict
@@ -18,6 +18,12 @@ teams: list
 
 
 course_logs: tuple
+
+
+ahead_steps: Any
+
+
+ahead_seconds: Any
 
 
 class Alone:
@@ -74,7 +80,7 @@ class Learner:
     deterministic: bool
     checkpoints: Any
 
-    def __init__(self, model: torch.nn.Module, train, valid=..., loss=..., optimizer: torch.optim.Optimizer | None=..., watch=..., device: str=..., precision: str=..., l1: float=..., select: str=..., folder=..., save_seconds: float=..., progress=..., patience: int | None=..., deterministic: bool=..., compile: bool=..., team: Alone | None=...) -> None:
+    def __init__(self, model: torch.nn.Module, train, valid=..., loss=..., optimizer: torch.optim.Optimizer | None=..., watch=..., device: str=..., precision: str=..., l1: float=..., select: str=..., folder=..., save_seconds: float=..., progress=..., patience: int | None=..., deterministic: bool=..., compile: bool | str=..., team: Alone | None=...) -> None:
         ...
 
     def __repr__(self):
@@ -94,6 +100,10 @@ class Learner:
 
     def lr_find(self, **settings) -> lr_finder.LRCurve:
         ...
+
+
+class LookCloser(Exception):
+    ...
 
 
 class Interrupt:

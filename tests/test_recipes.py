@@ -1,10 +1,12 @@
 "Recipes and `run`: whole run folders, folders of earlier versions, loaders, networks that prepare themselves, measured figures."
+import importlib.metadata
 import importlib.util
 import json
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from cifar_cam.checkpoint import load_run
 from cifar_cam.data import shapes
 from cifar_cam.model import model_makers
 from cifar_cam.optim import schedule
-from cifar_cam.recipes import Recipe, prepare, recipe, recipes, run
+from cifar_cam.recipes import Recipe, prepare, recipe, recipes, run, versions
 
 root = Path(__file__).resolve().parent.parent
 few = tuple(shapes(train=160, test=40))
@@ -169,3 +171,9 @@ def test_recipes_bring_all_networks():
     code = "from cifar_cam.recipes import recipe; from cifar_cam.model import create_model, models; create_model('cifar10_net'); print(models())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, stdin=subprocess.DEVNULL)
     assert done.returncode == 0 and "spatial_transformer" in done.stdout, done.stderr
+
+
+def test_versions_are_those_of_what_is_installed():
+    with mock.patch("importlib.metadata.version", side_effect=importlib.metadata.PackageNotFoundError):
+        assert list(versions()) == ["python"]
+    assert {"cifar_cam", "torch", "numpy"} <= versions().keys()
