@@ -779,23 +779,23 @@ def _look(self: Learner, place, progress, since):
     "Note and show the results of the steps after `place`; returns the place after them, or raises LookCloser."
     if self._mark is not None and not self._mark["fine"]:
         raise LookCloser
-    results = torch.stack([step[1] for step in self._unseen]).double().tolist()
+    unseen = self._unseen
+    results = torch.stack([step[1] for step in unseen]).double().tolist()
     epoch = self.epochs_before + place["epoch"] + 1
-    for (done, _, size, rate), (loss, correct) in zip(self._unseen, results, strict=True):
+    for (done, _, size, rate), (loss, correct) in zip(unseen, results, strict=True):
         sums = [one + more for one, more in zip(place["sums"], (loss, correct, size), strict=True)]
         self.history.batches.append(epoch, done, rate, loss / size, correct / size)
         place = dict(place, batch=done, sums=sums, seconds=time.perf_counter() - since)
-        if done == self._unseen[-1][0]:
-            self._position, self._mark = place, None
+        if done == unseen[-1][0]:
+            self._position, self._mark, self._unseen = place, None, []
         progress.batch(epoch, done, len(self.train), sums[0] / sums[2], sums[1] / sums[2])
-    self._unseen = []
     return place
 
 # %% ../nbs/07_trainer.ipynb #873ff7b5
 @patch
 def _train_batches(self: Learner, plan, progress, interrupt, since):
     "Train on the batches that are left of this epoch; returns whether its end is reached."
-    place, batches, last_save = self._position, len(self.train), time.monotonic()
+    place, batches, last_save, self._unseen = self._position, len(self.train), time.monotonic(), []
     self._set_epoch(self.epochs_before + place["epoch"], place["batch"])
     for done, batch in enumerate(self.train, place["batch"] + 1):
         step = place["epoch"] * batches + done - 1
