@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from . import show as draw
-from .augment import Loader, normalise, policy, set_seed
+from .augment import normalise, policy, set_seed
 from .batch_augment import make_loader
 from .checkpoint import History, load_run, save_model
 from .course_recipes import leave_finder_trace, loss_of, projects

@@ -135,7 +135,7 @@ def test_without_a_compiler_training_goes_on(monkeypatch):
     class Uncompilable(torch.nn.Module):
         def forward(self, x):
             raise BackendCompilerFailed(lambda: None, RuntimeError("no C++ compiler"), None)
-    monkeypatch.setattr(torch, "compile", lambda model: Uncompilable())
+    monkeypatch.setattr(torch, "compile", lambda model, **options: Uncompilable())
     plain = trained(1)
     with pytest.warns(UserWarning, match="cannot be compiled here"):
         compiled = trained(1, compile=True)

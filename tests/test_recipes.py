@@ -77,7 +77,7 @@ def test_loader_and_workers():
     for kind in ("auto", "tensor", "albumentations"):
         for workers in (0, 1) if kind != "tensor" else (0,):
             learner, _, _ = prepare(small(loader=kind), few, device="cpu", precision="float32", workers=workers, progress=False)
-            assert isinstance(learner.train, BatchLoader) == (kind != "albumentations") and not isinstance(learner.valid, BatchLoader)
+            assert isinstance(learner.train, BatchLoader) == (kind != "albumentations") and isinstance(learner.valid, BatchLoader)
             first[kind, workers] = next(iter(learner.train.set_epoch(0))).x
     assert torch.equal(first["auto", 0], first["auto", 1]) and torch.equal(first["auto", 0], first["tensor", 0])
     assert torch.equal(first["albumentations", 0], first["albumentations", 1]) and not torch.equal(first["auto", 0], first["albumentations", 0])
