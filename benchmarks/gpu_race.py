@@ -2,7 +2,7 @@
 
 `python benchmarks/gpu_race.py --data cifar10 --peer airbench94_muon.py --seeds 50` writes benchmarks/records/gpu_race.json. The peer's
 script ([airbench94_muon.py](https://github.com/KellerJordan/cifar10-airbench), MIT licence) is read from the path given and run as it is,
-but for the number of its runs and a line that prints each result. Ours runs twice, as it is by default and compiled as the peer is.
+but for the number of its runs and a line that prints each result. Ours runs twice, as it is by default and compiled, so that a step is sent as one piece (the peer is compiled too, with kernels tried out).
 
 Sides take turns in blocks of seeds, each block a process that first makes one run to warm up, which is not counted. The clock is the
 peer's: from the computation of the first layer to the last prediction with test-time augmentation; making a network, moving the data to
@@ -109,7 +109,7 @@ def main():
         return our_block(options, [int(seed) for seed in options.block[1:]], compiled[options.block[0]])
     sides = ["peer"] * bool(options.peer) + list(compiled)
     record = dict(command=f"python benchmarks/gpu_race.py --data cifar10 --peer airbench94_muon.py --seeds {options.seeds}",
-                  note=load_data(options.data)[0].note, torch=torch.__version__, device=torch.cuda.get_device_name(),
+                  note=load_data(options.data)[0].note, torch=torch.__version__, device=torch.cuda.get_device_name(), compile_mode=compiled["ours, compiled"],
                   runs={side: {} for side in sides}, seconds_of_blocks={side: [] for side in sides})
     for block in range(options.blocks):
         seeds = list(range(block * options.seeds // options.blocks, (block + 1) * options.seeds // options.blocks))

@@ -1,8 +1,10 @@
 """What would happen on a GPU, without one: PyTorch's fake tensors know shape, type and device, but have no values. Two devices mixed up
-in one operation are an error there, and so is looking at a value, which on a GPU would make the host wait."""
+in one operation are an error there, and so is looking at a value, which on a GPU would make the host wait. The last tests need a GPU, and
+are passed over without one."""
 from contextlib import contextmanager
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
@@ -74,3 +76,34 @@ def test_steps_are_taken_without_looking(name, make_optimizer):
         assert learner._ahead > 1 and all(p.device.type == gpu for p in learner.model.parameters())
         with pytest.raises(DataDependentOutputException):  # so a look would have been noticed
             learner._look(dict(epoch=0, batch=0, sums=[0.0, 0.0, 0], seconds=0.0), learner._log(1), 0.0)
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", sorted(ops))
+def test_a_gpu_makes_the_same_pictures(name):
+    norm, positions = normalisation("cifar10"), np.arange(64)
+    here, there = (BatchPipeline(policy([dict(op=name)]), norm, device=device)(pictures.images, positions, 3, 2).cpu() for device in ("cpu", gpu))
+    level = 1 / 255 / min(norm.std)
+    assert (here - there).abs().max() <= 1.01 * level and (here != there).float().mean() < 0.01
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ["custom_resnet", "fast"])
+def test_a_gpu_is_not_waited_for(name):
+    loader = BatchLoader(pictures, [dict(op="pad_crop", pad=2), dict(op="hflip")], "cifar10", 16, shuffle=True, device=gpu)
+    net = create_model(name)
+    learner = Learner(net, loader, optimizer=(muon if name == "fast" else sgd)(net), device=gpu, progress=False)
+    plan = constant(1e-3, 1, len(loader))
+    learner.fit(1, plan)
+    learner._position = dict(epoch=0, batch=0, sums=[0.0, 0.0, 0], seconds=0.0)
+    learner._remember()
+    torch.cuda.synchronize()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for number in range(3):
+            learner._step(loader.batch(0, number), number, plan)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
