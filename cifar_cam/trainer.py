@@ -741,10 +741,17 @@ def _copied(state):
 
 @patch
 def _remember(self: Learner):
-    "Copy, on the device, all that the next steps will change."
+    "Copy, on the device, all that the next steps will change; without room for it, go one by one."
     changing = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "scaler")}
     fine = torch.ones((), dtype=torch.bool, device=self.device)  # whether all losses and gradients since were finite
-    self._mark = dict(_copied(changing), random=random_states(), position=self._position, fine=fine,
+    try:
+        copied = _copied(changing)
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
+        self._ahead = 1
+        return
+    self._mark = dict(copied, random=random_states(), position=self._position, fine=fine,
                       rows=len(self.history.batches), time=time.monotonic(), step=-1)
 
 # %% ../nbs/07_trainer.ipynb #a47aa0ef
@@ -780,7 +787,7 @@ def _look(self: Learner, place, progress, since):
     if self._mark is not None and not self._mark["fine"]:
         raise LookCloser
     unseen = self._unseen
-    results = torch.stack([step[1] for step in unseen]).double().tolist()
+    results = torch.stack([step[1] for step in unseen]).cpu().double().tolist()
     epoch = self.epochs_before + place["epoch"] + 1
     for (done, _, size, rate), (loss, correct) in zip(unseen, results, strict=True):
         sums = [one + more for one, more in zip(place["sums"], (loss, correct, size), strict=True)]
