@@ -8,8 +8,10 @@ from importlib import resources
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cifar_cam import recipes as recipes_module
 from cifar_cam.augment import normalise
@@ -177,3 +179,22 @@ def test_versions_are_those_of_what_is_installed():
     with mock.patch("importlib.metadata.version", side_effect=importlib.metadata.PackageNotFoundError):
         assert list(versions()) == ["python"]
     assert {"cifar_cam", "torch", "numpy"} <= versions().keys()
+
+
+def test_a_record_keeps_what_pages_show(tmp_path):
+    spec = importlib.util.spec_from_file_location("keep_record", root/"nbs"/"_tools"/"keep_record.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    finished, folder = tmp_path/"run", tmp_path/"record"
+    (finished/"figures").mkdir(parents=True)
+    (finished/"model.safetensors").write_bytes(b"weights")
+    for name in ("run.json", "history.csv"):
+        (finished/name).write_text(name)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save(finished/"figures"/"curves.png")
+    with pytest.raises(FileNotFoundError, match="finish the run"):
+        tool.keep(finished, folder)
+    (finished/"metrics.json").write_text("{}")
+    tool.keep(finished, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "history.csv", "metrics.json", "run.json"]
+    with Image.open(folder/"curves.png") as picture:
+        assert picture.size == (32, 32) and len(picture.getcolors()) <= 64
