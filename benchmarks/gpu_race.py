@@ -9,7 +9,6 @@ peer's: from the computation of the first layer to the last prediction with test
 the GPU and, on the peer's side, measuring after each epoch stand outside."""
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from time_to_94 import adapted
+from time_to_94 import adapted, summary
 
 from cifar_cam.augment import normalise, set_seed
 from cifar_cam.batch_augment import make_loader
@@ -86,15 +85,6 @@ def run_block(side, seeds, options):
     return dict(zip(map(str, seeds), named, strict=True)), time.perf_counter() - start
 
 
-def summary(record):
-    "The lines of the table."
-    for side, runs in record["runs"].items():
-        values = {key: [run[key] for run in runs.values()] for key in ("accuracy", "accuracy_tta", "seconds")}
-        error = lambda v: statistics.stdev(v) / len(v) ** 0.5 if len(v) > 1 else float("nan")
-        words = [f"{100 * statistics.mean(values[k]):.3f} % (± {100 * error(values[k]):.3f})" for k in ("accuracy", "accuracy_tta")]
-        yield f"{side:<15} {len(runs)} seeds: plain {words[0]}, with views {words[1]}, {statistics.median(values['seconds']):.3f} s (median)"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10", help="as for cifar-cam train")
@@ -118,7 +108,7 @@ def main():
             record["runs"][side] |= runs
             record["seconds_of_blocks"][side].append(round(seconds, 1))
             options.record.write_text(json.dumps(record, indent=1) + "\n")
-            print(*summary(record), f"{side} block {block}: {seconds:.0f} s in all", sep="\n", flush=True)
+            print(*summary(record, digits=2), f"{side} block {block}: {seconds:.0f} s in all", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

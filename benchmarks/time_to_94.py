@@ -84,13 +84,14 @@ def run_once(side, seed, options):
     return dict(accuracy=plain, accuracy_tta=views, seconds=seconds)
 
 
-def summary(record):
-    "The lines of the table."
+def summary(record, digits=0):
+    "The lines of the table, seconds with so many digits."
     for side, runs in record["runs"].items():
         values = {key: [run[key] for run in runs.values()] for key in ("accuracy", "accuracy_tta", "seconds")}
         error = lambda v: statistics.stdev(v) / len(v) ** 0.5 if len(v) > 1 else float("nan")
         words = [f"{100 * statistics.mean(values[k]):.2f} % (± {100 * error(values[k]):.2f})" for k in ("accuracy", "accuracy_tta")]
-        yield f"{side:<5} {len(runs)} seeds: plain {words[0]}, with views {words[1]}, {statistics.median(values['seconds']):.0f} s (median)"
+        seconds = f"{statistics.median(values['seconds']):.{digits}f}"
+        yield f"{side:<15} {len(runs)} seeds: plain {words[0]}, with views {words[1]}, {seconds} s (median)"
 
 
 def main():
