@@ -55,8 +55,8 @@ def main():
     options = parser.parse_args()
     data, record = load_data(options.data), options.record
     result = json.loads(record.read_text()) if record.is_file() else dict(
-        command=f"python benchmarks/ablation.py --data cifar10 --seeds {options.seeds}", note=data[0].note, epochs=whole.epochs, torch=torch.__version__,
-        cores=os.cpu_count(), processor=platform.machine(),
+        command=f"python benchmarks/ablation.py --data cifar10 --seeds {options.seeds}", note=data[0].note, epochs=whole.epochs,
+        torch=torch.__version__, cores=os.cpu_count(), processor=platform.machine(),
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", rows={})
     for seed in range(options.seeds):
         for name, changes in rows.items():

@@ -2,7 +2,8 @@
 
 `python benchmarks/gpu_race.py --data cifar10 --peer airbench94_muon.py --seeds 50` writes benchmarks/records/gpu_race.json. The peer's
 script ([airbench94_muon.py](https://github.com/KellerJordan/cifar10-airbench), MIT licence) is read from the path given and run as it is,
-but for the number of its runs and a line that prints each result. Ours runs twice, as it is by default and compiled, so that a step is sent as one piece (the peer is compiled too, with kernels tried out).
+but for the number of its runs and a line that prints each result. Ours runs twice, as it is by default and compiled, so that a step is
+sent as one piece (the peer is compiled too, with kernels tried out).
 
 Sides take turns in blocks of seeds, each block a process that first makes one run to warm up, which is not counted. The clock is the
 peer's: from the computation of the first layer to the last prediction with test-time augmentation; making a network, moving the data to
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from time_to_94 import adapted, summary
+from time_to_94 import adapted, summary, write_pictures
 
 from cifar_cam.augment import normalise, set_seed
 from cifar_cam.batch_augment import make_loader
@@ -34,11 +35,8 @@ compiled = {"ours": False, "ours, compiled": "reduce-overhead"}
 
 
 def peer_block(options, seeds, folder):
-    "Run the peer's script for as many seeds; returns its output."
-    (folder/"cifar10").mkdir()
-    for name, images in zip(("train", "test"), load_data(options.data)):
-        pictures = dict(images=torch.from_numpy(images.images), labels=torch.from_numpy(images.labels), classes=list(images.classes))
-        torch.save(pictures, folder/"cifar10"/f"{name}.pt")
+    "The peer's script for as many seeds, with its pictures, in this folder; returns the command that runs it there."
+    write_pictures(options.data, folder)
     text = adapted(options.peer.read_text(), [
         ("range(200)", f"range({len(seeds)})"), ('main("warmup", model)', f'main("warmup", model); torch.manual_seed({seeds[0]})'),
         ("    return tta_val_acc\n", '    print("RESULT", val_acc, tta_val_acc, time_seconds, flush=True)\n    return tta_val_acc\n')])
@@ -98,8 +96,9 @@ def main():
     if options.block:
         return our_block(options, [int(seed) for seed in options.block[1:]], compiled[options.block[0]])
     sides = ["peer"] * bool(options.peer) + list(compiled)
-    record = dict(command=f"python benchmarks/gpu_race.py --data cifar10 --peer airbench94_muon.py --seeds {options.seeds}",
-                  note=load_data(options.data)[0].note, torch=torch.__version__, device=torch.cuda.get_device_name(), compile_mode=compiled["ours, compiled"],
+    command = f"python benchmarks/gpu_race.py --data cifar10 --peer airbench94_muon.py --seeds {options.seeds} --blocks {options.blocks}"
+    record = dict(command=command, note=load_data(options.data)[0].note, torch=torch.__version__, device=torch.cuda.get_device_name(),
+                  compile_mode=compiled["ours, compiled"],
                   runs={side: {} for side in sides}, seconds_of_blocks={side: [] for side in sides})
     for block in range(options.blocks):
         seeds = list(range(block * options.seeds // options.blocks, (block + 1) * options.seeds // options.blocks))

@@ -62,14 +62,19 @@ def adapted(text, changes):
     return text
 
 
+def write_pictures(data, folder):
+    "The pictures where the peer's script looks for them."
+    (folder/"cifar10").mkdir(exist_ok=True)
+    for name, images in zip(("train", "test"), load_data(data)):
+        pictures = dict(images=torch.from_numpy(images.images), labels=torch.from_numpy(images.labels), classes=list(images.classes))
+        torch.save(pictures, folder/"cifar10"/f"{name}.pt")
+
+
 def peer_script(options, seed, folder):
     "The peer's script for one run with this seed, and its pictures where it looks for them."
     text = options.peer.read_text().replace('with open(sys.argv[0]) as f:\n    code = f.read()\n', 'code = ""\n')
     text = adapted(text, one_run + ([] if torch.cuda.is_available() else to_cpu)).replace("SEED", str(seed))
-    (folder/"cifar10").mkdir(exist_ok=True)
-    for name, images in zip(("train", "test"), load_data(options.data)):
-        pictures = dict(images=torch.from_numpy(images.images), labels=torch.from_numpy(images.labels), classes=list(images.classes))
-        torch.save(pictures, folder/"cifar10"/f"{name}.pt")
+    write_pictures(options.data, folder)
     (folder/"peer.py").write_text(text)
     return [sys.executable, "peer.py"]
 

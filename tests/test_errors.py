@@ -1,6 +1,5 @@
 "Every message of the package is quoted by a test, names cause and fix, and stands in the catalogue of the documentation."
 import copy
-import importlib.util
 import io
 import json
 import signal
@@ -10,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from scripts import tool
 import pytest
 import torch
 from PIL import Image
@@ -23,9 +23,7 @@ from cifar_cam.model import Residual, create_model, make_norm
 from cifar_cam.recipes import prepare, recipe
 
 root = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("errors", root/"nbs"/"_tools"/"errors.py")
-errors = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(errors)
+errors = tool("errors")
 entries = errors.catalogue()
 
 nan = float("nan")

@@ -1,6 +1,5 @@
 "Recipes and `run`: whole run folders, folders of earlier versions, loaders, networks that prepare themselves, measured figures."
 import importlib.metadata
-import importlib.util
 import json
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scripts import tool
 
 from cifar_cam import recipes as recipes_module
 from cifar_cam.augment import normalise
@@ -134,9 +134,7 @@ def test_modes_and_names():
 
 # The figures that `recipes()` shows
 
-spec = importlib.util.spec_from_file_location("measured", root/"nbs"/"_tools"/"measured.py")
-measured = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(measured)
+measured = tool("measured")
 
 
 def test_measured_figures_are_those_of_the_records():
@@ -182,9 +180,7 @@ def test_versions_are_those_of_what_is_installed():
 
 
 def test_a_record_keeps_what_pages_show(tmp_path):
-    spec = importlib.util.spec_from_file_location("keep_record", root/"nbs"/"_tools"/"keep_record.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    keep = tool("keep_record").keep
     finished, folder = tmp_path/"run", tmp_path/"record"
     (finished/"figures").mkdir(parents=True)
     (finished/"model.safetensors").write_bytes(b"weights")
@@ -192,9 +188,9 @@ def test_a_record_keeps_what_pages_show(tmp_path):
         (finished/name).write_text(name)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save(finished/"figures"/"curves.png")
     with pytest.raises(FileNotFoundError, match="finish the run"):
-        tool.keep(finished, folder)
+        keep(finished, folder)
     (finished/"metrics.json").write_text("{}")
-    tool.keep(finished, folder)
+    keep(finished, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "history.csv", "metrics.json", "run.json"]
     with Image.open(folder/"curves.png") as picture:
         assert picture.size == (32, 32) and len(picture.getcolors()) <= 64

@@ -1,13 +1,13 @@
 "How the modules hang together: no cycles, the table in the documentation is true, nothing written twice, no private name of a neighbour."
 import ast
 import collections
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import tool
 
 package = Path(__file__).resolve().parent.parent/"cifar_cam"
 modules = sorted(path.stem for path in package.glob("[a-z]*.py"))
@@ -74,9 +74,7 @@ def test_nothing_is_written_twice():
 
 def shown_on_the_reference_page():
     "The Markdown that its cells show."
-    spec = importlib.util.spec_from_file_location("reference", package.parent/"nbs"/"_tools"/"reference.py")
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    reference = tool("reference")
     cells = json.loads((package.parent/"nbs"/"40_reference.ipynb").read_text(encoding="utf-8"))["cells"]
     shown = ["".join(output["data"].get("text/markdown", "")) for cell in cells for output in cell.get("outputs", []) if "data" in output]
     return reference, "\n".join(shown)

@@ -1,16 +1,14 @@
 "What editors and type checkers are told (cifar_cam/*.pyi) is what the package does, and catches a wrong call."
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import tool
 
 root = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("stubs", root/"nbs"/"_tools"/"stubs.py")
-stubs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stubs)
+stubs = tool("stubs")
 pytest.importorskip("mypy", reason="needs mypy")
 
 # Where the checker and Python see the same thing differently: albumentations' metaclass, class methods made by fastcore's `patch`,
