@@ -51,14 +51,14 @@ def torchvision_steps(rich):
 
 
 def contenders(policy, images):
-    "Name -> function of a round number that makes one batch."
+    "Name -> function of a round number that makes one batch, the next of an epoch."
     positions, rich = np.arange(len(images)), len(policy) > 3
     ours, adapter = BatchPipeline(policy, norm), Pipeline(policy, norm)
     compose, vision = albumentations_steps(rich), torchvision_steps(rich)
     channels_first = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     return {
-        "a batch at once": lambda k: ours(images, positions, 0, k),
-        "Pipeline, one by one": lambda k: adapter(images, positions, 0, k),
+        "a batch at once": lambda k: ours(images, positions + k * len(images), 0, 0),
+        "Pipeline, one by one": lambda k: adapter(images, positions + k * len(images), 0, 0),
         "albumentations, one by one": lambda k: torch.stack([compose(image=picture)["image"] for picture in images]),
         "torchvision v2, one by one": lambda k: torch.stack([vision(picture) for picture in channels_first]),
         "albumentations, one draw for all": lambda k: compose(images=images)["images"],

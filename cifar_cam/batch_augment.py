@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .augment import Batch, Loader, Pipeline, Policy, fill_colour, is_after_norm
+from .augment import Batch, Loader, Pipeline, Policy, fill_colour, is_after_norm, normalise
 from .data import Images, Normalisation
 
 # %% ../nbs/02a_batch_augment.ipynb #7ec88329
@@ -117,7 +117,18 @@ def _paint(pictures, mask, fill):
     flat, colour = pictures.reshape(mask.shape), _line_of(fill, pictures.shape[2], pictures.dtype, pictures.device)
     if pictures.is_floating_point():
         return torch.where(mask > 0, colour, flat).view(pictures.shape)
-    return (flat ^ colour).bitwise_and_(mask).bitwise_xor_(flat).view(pictures.shape)
+    painted = (flat ^ colour).bitwise_and_(mask).bitwise_xor_(flat) if any(fill) else flat & ~mask
+    return painted.view(pictures.shape)
+
+# %% ../nbs/02a_batch_augment.ipynb #7c12c23c
+def _fetched(pictures, addresses):
+    "The pixels (N, H, W, 3) that stand at these addresses (N * H * W,), counted through the batch."
+    if pictures.device.type != "cpu" or not len(pictures):
+        return pictures.reshape(-1, 3).index_select(0, addresses).view(pictures.shape)
+    width = pictures.shape[2]
+    wide = torch.from_numpy(cv2.cvtColor(pictures.reshape(-1, width, 3).numpy(), cv2.COLOR_RGB2RGBA))
+    wide = wide.view(torch.int32).flatten().index_select(0, addresses).view(torch.uint8).view(-1, width, 4)
+    return torch.from_numpy(cv2.cvtColor(wide.numpy(), cv2.COLOR_RGBA2RGB)).view(pictures.shape)
 
 # %% ../nbs/02a_batch_augment.ipynb #76904863
 @patch
@@ -130,7 +141,7 @@ def __call__(
     rows, columns = (line.clamp(min=0).to(torch.int32) for line in self[:2])
     starts = (torch.arange(count, device=rows.device, dtype=torch.int32)[:, None] * height + rows) * width
     addresses = (starts[:, :, None] + columns[:, None]).flatten()
-    moved = pictures.reshape(-1, 3).index_select(0, addresses).view(pictures.shape)
+    moved = _fetched(pictures, addresses)
     return moved if self.fill is None else _paint(moved, ~_rectangle(self.rows >= 0, self.columns >= 0), self.fill)
 
 # %% ../nbs/02a_batch_augment.ipynb #56da3fd9
@@ -235,7 +246,8 @@ def _changer(function):
 @_changer
 def _cutout(pictures, o, draws, shape, norm):
     low, high = o["size"] if isinstance(o["size"], tuple) else (o["size"], o["size"])
-    happens, u = draws(1) < o["p"], draws(4 * o["holes"], first=1).view(4, o["holes"], -1)
+    u = draws(1 + 4 * o["holes"])
+    happens, u = u[0] < o["p"], u[1:].view(4, o["holes"], -1)
     sizes = low + whole(u[:2], high + 1 - low)
     if o["clip"]:
         starts = [whole(u[2 + k], shape[k]) - sizes[k] // 2 for k in (0, 1)]
@@ -504,6 +516,22 @@ def pictures(
                          "positions; make a BatchPipeline for that shape, and leave scaling to it")
     return self._apply(self._on_device(images), self._on_device(positions), seed, epoch, late=False)
 
+# %% ../nbs/02a_batch_augment.ipynb #f238965a
+@lru_cache(maxsize=8)
+def _table_of(norm):
+    "What each byte becomes in each colour, float32 (1, 256, 3)."
+    levels = np.arange(256, dtype=np.uint8)[None, None, :, None].repeat(3, -1)  # a picture of one row
+    return normalise(levels, norm)[0].permute(1, 2, 0).contiguous().numpy()
+
+# %% ../nbs/02a_batch_augment.ipynb #8a6b3f7c
+@patch
+def _normalised(self: BatchPipeline, pictures):
+    "Bytes (N, H, W, 3) as normalised floats."
+    if self.device.type == "cpu" and len(pictures):
+        lines = pictures.reshape(-1, pictures.shape[2], 3).numpy()
+        return torch.from_numpy(cv2.LUT(lines, _table_of(self.norm))).view(pictures.shape)
+    return pictures.flatten(1).float().div_(255).sub_(self.mean).div_(self.std).view(pictures.shape)
+
 # %% ../nbs/02a_batch_augment.ipynb #2c683f20
 @patch
 def __call__(
@@ -515,8 +543,7 @@ def __call__(
 ) -> torch.Tensor:   # float32 (N, 3, H, W) on the device, channels last in memory
     "Augment and normalise a batch; raises ValueError as `pictures` does."
     positions = self._on_device(positions)
-    bytes_ = self.pictures(images, positions, seed, epoch)
-    batch = bytes_.flatten(1).float().div_(255).sub_(self.mean).div_(self.std).view(bytes_.shape)
+    batch = self._normalised(self.pictures(images, positions, seed, epoch))
     return self._apply(batch, positions, seed, epoch, late=True).permute(0, 3, 1, 2)
 
 # %% ../nbs/02a_batch_augment.ipynb #c5c693d7

@@ -59,7 +59,7 @@ def _training(command):
 # %% ../nbs/14_cli.ipynb #34affe23
 def _mode(command):
     command.add_argument("--mode", default="fixed", choices=["fixed", "as_run"],
-                         help="a course's recipe as it was meant, or as its code ran")
+                         help="a course's recipe mended, or as its code ran")
 
 # %% ../nbs/14_cli.ipynb #c7814bcc
 def _add_train(commands):

@@ -264,9 +264,12 @@ projects |= _two_owners(
     note="EVA4 session 12; what it reports is measured on the 30 % it split off")
 
 # %% ../nbs/10b_course_recipes.ipynb #8dac3fc1
-_turned = [dict(op="rotate", limit=10), _hflip, _vflip]
-_hide_two = dict(op="cutout", size=8, holes=2, fill=0, p=1.0, clip=True)
+_turned = [dict(op="rotate", limit=10), _hflip]
+_upside_down = [*_turned, _vflip]
+_black_square = lambda holes: dict(op="cutout", size=8, holes=holes, fill=0, clip=True)
+_hide_two = dict(_black_square(2), p=1.0)
 _seed1 = dict(normalisation="half", l1=1e-5, batch_size=128)
+_hung = "Half of the training pictures are upside down, as no test picture is"
 _every_layer = dict(explain_layers=("layer1", "layer2", "layer3", "layer4"))
 
 # %% ../nbs/10b_course_recipes.ipynb #75be7f0a
@@ -285,16 +288,17 @@ def _crawling(name, title, epochs, weight_decay=0.0, nesterov=False, norm=None, 
 
 # %% ../nbs/10b_course_recipes.ipynb #0fe50679
 projects |= _modes(
-    "seed1-s9", "ResNet-18, one cycle of 15 epochs, turned and mirrored both ways", epochs=15,
-    schedule=_one_cycle(15, 0.1), optimizer=_sgd(weight_decay=1e-4), augmentation=_turned,
-    reported=dict(train=91.84, test=89.22), **_seed1, **_every_layer,
+    "seed1-s9", "ResNet-18, one cycle of 15 epochs, turned and mirrored", epochs=15,
+    schedule=_one_cycle(15, 0.1), optimizer=_sgd(weight_decay=1e-4), reported=dict(train=91.84, test=89.22),
+    fixed=dict(augmentation=_turned), as_run=dict(augmentation=_upside_down, note=_hung), **_seed1, **_every_layer,
     note="EVA4 session 9; its own log says 92.66 / 87.89, and its Grad-CAM was drawn from an untrained network")
 
 # %% ../nbs/10b_course_recipes.ipynb #92898c61
 projects |= _modes(
     "seed1-s9v2", "ResNet-18, the same recipe once more", epochs=15, schedule=_one_cycle(15, 0.1),
-    optimizer=_sgd(weight_decay=1e-4), augmentation=_turned, reported=dict(train=92.56, test=88.13), **_seed1,
-    **_every_layer, note="EVA4 session 9, V2")
+    optimizer=_sgd(weight_decay=1e-4), reported=dict(train=92.56, test=88.13),
+    fixed=dict(augmentation=_turned), as_run=dict(augmentation=_upside_down, note=_hung), **_seed1, **_every_layer,
+    note="EVA4 session 9, V2")
 
 # %% ../nbs/10b_course_recipes.ipynb #fe0f905f
 projects |= _crawling(
@@ -314,20 +318,24 @@ projects |= _crawling(
 # %% ../nbs/10b_course_recipes.ipynb #6388656b
 projects |= _modes(
     "seed1-s10", "ResNet-18 and a plateau rule", epochs=50, optimizer=_sgd(0.009, 1e-4, nesterov=True), **_seed1,
-    **_every_layer, augmentation=[*_turned, dict(op="cutout", size=8, holes=8, fill=0, clip=True)],
-    reported=dict(train=93.75, test=88.91),
-    fixed=dict(valid_fraction=0.1, schedule=dict(name="plateau", lr=0.009, factor=0.9, patience=2)),
+    **_every_layer, reported=dict(train=93.75, test=88.91),
+    fixed=dict(
+        augmentation=[*_turned, _black_square(1)], valid_fraction=0.1,
+        schedule=dict(name="plateau", lr=0.009, factor=0.9, patience=2)),
     as_run=dict(
+        augmentation=[*_upside_down, _black_square(8)],
         schedule=dict(
             name="multi_step", lr=0.009, gamma=0.9,
             milestones=[4, 7, 10, 13, 16, 19, 22, 26, 29, 32, 35, 38, 41, 44, 47]),
         note="The rule waits for the loss of the last test batch to rise (mode max), and so cuts after every "
-             "third epoch; these are the epochs of its log"),
+             "third epoch; these are the epochs of its log. Half of the training pictures are upside down and half have eight "
+             "holes"),
     note="EVA4 session 10")
 
 # %% ../nbs/10b_course_recipes.ipynb #e326d6c4
 _said_2400 = ("One-cycle is planned for 2,400 steps and moved on once more after every epoch; the input of each "
-              "residual is added twice; convolutions have a bias; padded by 2 pixels on each side instead of 4")
+              "residual is added twice; convolutions have a bias; padded by 2 pixels on each side instead of 4; "
+              "every third picture upside down")
 
 
 def _planned_2400(name, title, lr_max, start, reported, end=1e4, weight_decay=0.0, momentum=None, l1=0.0,
@@ -335,11 +343,11 @@ def _planned_2400(name, title, lr_max, start, reported, end=1e4, weight_decay=0.
     "One of four runs whose one-cycle is planned for 2,400 steps instead of 24 epochs of 98."
     planned, share = 2400 / 98, 5 / 24
     cycle, plan = (_one_cycle(epochs, lr_max, share, start, end, "linear", momentum) for epochs in (24, planned))
-    parts = lambda pad: [dict(op="pad_crop", pad=pad), dict(op="flip_any"), _hide_two]
+    parts = lambda pad, mirror: [dict(op="pad_crop", pad=pad), mirror, _hide_two]
     late = {**plan, "name": "mistimed", "planned_epochs": planned, "extra": 1}
     return _modes(name, title, **{**_seed1, **_nine, "l1": l1}, optimizer=_sgd(0.01, weight_decay, 0.95, True),
-                  reported=reported, note=note, fixed=dict(model=_custom, schedule=cycle, augmentation=parts(4)),
-                  as_run=dict(model=dict(name="custom_resnet", bias="blocks", skip="outer"), augmentation=parts(2),
+                  reported=reported, note=note, fixed=dict(model=_custom, schedule=cycle, augmentation=parts(4, _hflip)),
+                  as_run=dict(model=dict(name="custom_resnet", bias="blocks", skip="outer"), augmentation=parts(2, dict(op="flip_any")),
                               schedule=late, note=_said_2400))
 
 # %% ../nbs/10b_course_recipes.ipynb #3a254745
@@ -370,18 +378,21 @@ _wide = dict(model=dict(name="custom_resnet", head="wide", skip="double"), quirk
 _found = _one_cycle(24, 0.04467, 0.2, 10, 50, "linear")
 _softmax_and_more = ("Softmax before cross-entropy, the input of each residual added twice, a hidden layer in the "
                      "head, black cut-outs")
+_moved_and_hidden = [
+    dict(op="pad_crop", pad=6), dict(op="rotate", limit=15), dict(op="cutout", size=[8, 24], fill="mean")]
 _three_phases = dict(_one_cycle(50, 1.0, 0.2, 10), lr_end=0.1, annihilation=0.6, lr_final=1e-5)
 
 # %% ../nbs/10b_course_recipes.ipynb #9d7257c5
 projects |= _modes(
-    "seed2-doc", "The custom ResNet as the assignment prints it",
+    "seed2-doc", "The custom ResNet of the assignment",
     **_nine | dict(explain_layers=("layer2", "layer3")), normalisation="cifar10",
     reported=dict(train=87.74, test=88.00),
     note="EVA6 session 9; the numbers it reports are those of another network",
     fixed=dict(
-        model=_custom, augmentation=_seed2("mean")["document"], optimizer=_sgd(weight_decay=5e-4),
-        schedule=dict(name="one_cycle", lr_max="find", peak_epoch=5),
-        finder=dict(steps=60, lr_min=1e-4, lr_max=1.0)),
+        model=dict(_custom, logit_scale=0.125), augmentation=_seed2("mean")["document"],
+        optimizer=_sgd(weight_decay=5e-4), schedule=dict(name="one_cycle", lr_max="find", peak_epoch=5),
+        finder=dict(steps=60),
+        note="Logits are divided by eight, as in the network that the assignment copies"),
     as_run=dict(
         **_wide, augmentation=_seed2(0)["document"], optimizer=_sgd(), schedule=_found,
         note=f"{_softmax_and_more}; rate and schedule of its notebook, without the L2 that the text claims"))
@@ -414,10 +425,8 @@ projects |= _modes(
     "seed2-s10-tiny", "ResNet-18 on Tiny ImageNet, one cycle in three phases", epochs=50, batch_size=256,
     optimizer=_sgd(), normalisation="measured", schedule=_three_phases, data="tiny-imagenet",
     explain_layers=("layer4",), reported=dict(train=95.26, test=50.13),
-    augmentation=[
-        dict(op="pad_crop", pad=6), dict(op="rotate", limit=15), dict(op="cutout", size=[8, 24], fill="mean"),
-        _vflip, _hflip],
-    as_run=_chosen_on_test,
+    fixed=dict(augmentation=[*_moved_and_hidden, _hflip]),
+    as_run=dict(_chosen_on_test, augmentation=[*_moved_and_hidden, _vflip, _hflip], note=_hung),
     note="EVA6 session 10; what it reports is the best epoch, 44, on the 30 % of the training set it split off")
 
 # %% ../nbs/10b_course_recipes.ipynb #cfa7e5c9

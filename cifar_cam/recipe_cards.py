@@ -54,7 +54,7 @@ class Recipe:
     reported: dict = field(default_factory=dict)  # what its source reported, in per cent: train, test
     loader: str = "auto"          # how batches are made: auto, tensor (all at once) or albumentations (one by one)
     drop_last: bool = False       # leave out the smaller last batch of an epoch
-    mode: str = "fixed"           # a course recipe as it was meant, or as_run: as its code ran
+    mode: str = "fixed"           # a course recipe mended, or as_run: as its code ran
     quirks: tuple = ()            # names of `quirks`, in mode as_run only
 
     def __post_init__(self):
@@ -114,6 +114,19 @@ def digest(self: Recipe) -> str:
     usual = {f.name: f.default for f in fields(self) if f.name in _later}
     settings = {k: v for k, v in self.to_dict().items() if k not in usual or v != json.loads(json.dumps(usual[k]))}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+# %% ../nbs/10a_recipe_cards.ipynb #6a6b3d85
+_about = ("title", "note", "reported")
+
+
+@patch
+def training_differs(
+    self: Recipe,
+    other: Recipe,  # to compare with
+) -> list:          # names of settings; empty: both lead to the same run
+    "The settings in which the two would train or be explained differently."
+    here, there = self.to_dict(), other.to_dict()
+    return [name for name in here if name not in _about and here[name] != there[name]]
 
 # %% ../nbs/10a_recipe_cards.ipynb #d4398212
 def _words(value):

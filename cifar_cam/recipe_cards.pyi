@@ -47,6 +47,9 @@ class Recipe:
     def digest(self) -> str:
         ...
 
+    def training_differs(self, other: Recipe) -> list:
+        ...
+
     def card(self) -> list:
         ...
 

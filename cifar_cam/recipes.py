@@ -115,7 +115,7 @@ _fixed = {r.name: r for r in [*_ours, *(modes["fixed"] for modes in projects.val
 # %% ../nbs/11_recipes.ipynb #9bd453ea
 def recipe(
     name: str,             # one of those in `recipes()`
-    mode: str = "fixed",   # a course recipe as it was meant, or as_run: as its code ran
+    mode: str = "fixed",   # a course recipe mended, or as_run: as its code ran
     **changes,             # settings to change, e.g. epochs=3
 ) -> Recipe:
     "A recipe by name, with changes; raises ValueError for an unknown name, mode or setting."
@@ -375,11 +375,12 @@ def _open_folder(out, record):
     path = out/"run.json"
     if path.is_file():
         earlier = json.loads(path.read_text())
-        differs = [] if Recipe.from_dict(earlier["recipe"]).digest() == record["digest"] else ["recipe"]
+        settings = Recipe.from_dict(earlier["recipe"]).training_differs(Recipe.from_dict(record["recipe"]))
+        differs = [f"recipe: {', '.join(settings)}"] if settings else []
         differs += [] if earlier["seed"] == record["seed"] else ["seed"]
         differs += ["data"] if earlier["data"]["fingerprint"] != record["data"]["fingerprint"] else []
         if differs:
-            raise ValueError(f"{out} holds another run (different {', '.join(differs)}); "
+            raise ValueError(f"{out} holds another run (different {'; '.join(differs)}); "
                              "choose another folder with out=, or remove this one")
         return earlier
     if out.exists() and any(out.iterdir()):
