@@ -25,7 +25,7 @@ from torch import nn
 
 from . import __version__
 from . import show as draw
-from .cam_methods import methods
+from .cam_methods import cam_method, input_methods, methods
 from .capture import smallest_map
 from .checkpoint import LoadedRun
 from .data import Images, load_data, shapes
@@ -179,7 +179,8 @@ def _answer(subject, source, targets, layers, method, how):
         known |= dict(size=source.images.shape[1:3])
     if isinstance(source, Images) and not isinstance(targets, int):
         known |= dict(labels=source.labels)
-    return explain_images(subject.model, source, targets, layers or None, method, top=10, how=how, **known)
+    layers = None if cam_method(method)[0] in input_methods else layers or None
+    return explain_images(subject.model, source, targets, layers, method, top=10, how=how, **known)
 
 # %% ../nbs/13a_app.ipynb #9e25a837
 def tile(

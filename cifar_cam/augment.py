@@ -123,6 +123,7 @@ def _op(function):
         except TypeError as problem:
             raise TypeError(f"{name}: {problem}; its settings are {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
+        bound.arguments.update({k: v.tolist() for k, v in bound.arguments.items() if isinstance(v, np.ndarray)})
         _check_kinds(name, signature.parameters, bound.arguments)
         function(*bound.args, **bound.kwargs)
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in bound.arguments.items()}
@@ -612,7 +613,7 @@ def set_seed(
     "Seed Python's, NumPy's and PyTorch's generators."
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed % 2**64)
 
 # %% ../nbs/02_augment.ipynb #a0404509
 def random_states() -> dict:
@@ -632,7 +633,8 @@ def restore_random_states(
     np.random.set_state((name, keys.astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
     if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
+        for number, state in enumerate(states["cuda"][:torch.cuda.device_count()]):  # there may be fewer than there were
+            torch.cuda.set_rng_state(state, number)
 
 # %% ../nbs/02_augment.ipynb #2a37a2a6
 def _augmented(a_policy, norm, shape, sample, positions, seed):
@@ -768,6 +770,8 @@ class PictureTransform:
         norm="cifar10",   # `Normalisation` or its name
     ):
         self.policy, self.norm = Policy() if policy is None else _as_policy(policy), normalisation(norm)
+        if any(o.name == "alternating_flip" for o in self.policy):
+            raise ValueError("alternating_flip needs to know epoch and position, which a transform is not told; use hflip")
         self._pipelines = {}  # one for each size of picture
 
     def __call__(self, picture) -> torch.Tensor:
@@ -777,8 +781,10 @@ class PictureTransform:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise ValueError(f"a picture is a PIL picture or a uint8 array (height, width, 3), got {pixels.dtype} of "
                              f"shape {pixels.shape}; give the data set no other transform before this one")
-        pipeline = self._pipelines.setdefault(pixels.shape[:2], Pipeline(self.policy, self.norm, pixels.shape[:2]))
-        return pipeline(pixels[None], [0], seed=int(torch.randint(2**62, ()).item()))[0]
+        shape = pixels.shape[:2]
+        if shape not in self._pipelines:
+            self._pipelines[shape] = Pipeline(self.policy, self.norm, shape)
+        return self._pipelines[shape](pixels[None], [0], seed=int(torch.randint(2**62, ()).item()))[0]
 
 # %% ../nbs/02_augment.ipynb #75da62c2
 @patch

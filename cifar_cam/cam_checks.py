@@ -282,7 +282,7 @@ def class_probability(
     "The probability that the model gives to each image's target class; the model is left as it was."
     like = next((p for p in model.parameters() if p.is_floating_point()), x)
     with torch.random.fork_rng([like.device] if like.is_cuda else []), evaluation_mode(model):
-        parts = [model(part.to(like.device, like.dtype, copy=True)).double().cpu() for part in x.split(batch_size)]
+        parts = [model(part.to(like.device, like.dtype, copy=True)).cpu().double() for part in x.split(batch_size)]
     return torch.cat(parts).softmax(1).gather(1, torch.as_tensor(targets).cpu()[:, None])[:, 0]
 
 # %% ../nbs/10_cam_checks.ipynb #28f3e588
@@ -396,6 +396,8 @@ def impute(
                          f"{tuple(missing.shape)}")
     if missing.flatten(1).all(1).any():
         raise ValueError("in some image every pixel is missing: there is nothing to fill in from; remove less")
+    if x.dtype in (torch.float16, torch.bfloat16):  # sums over a picture go beyond what these can hold
+        return impute(x.float(), missing, noise, seed, tolerance).to(x.dtype)
     hole = missing[:, None].to(x.dtype).expand_as(x)
     known, degree = x * (1 - hole), _neighbour_sum(torch.ones_like(x))
     start = hole * known.sum((2, 3), keepdim=True) / (1 - hole).sum((2, 3), keepdim=True)

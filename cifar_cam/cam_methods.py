@@ -253,6 +253,9 @@ def _windows(height, width, patch, stride):
     if not 1 <= patch <= min(height, width):
         raise ValueError(f"an occluding square of {patch} pixels does not fit a picture of {height}×{width}; "
                          "choose another patch")
+    if not 1 <= stride <= patch:
+        raise ValueError(f"stride must lie between 1 and {patch}, the side of the square, got {stride}; "
+                         "with a larger one some pixels would never be covered")
     rows, columns = ([*range(0, size - patch, stride), size - patch] for size in (height, width))
     def inside(starts, size):
         distance = torch.arange(size) - torch.tensor(starts)[:, None]
@@ -289,7 +292,7 @@ def occlusion(
         logits = model(x.clone())
         check_logits(logits, len(x))
         weights, logits = score_weights(targets, logits), precise(logits)
-        maps = [_covered(model, x, weights, logits, _windows(*x.shape[-2:], side, stride or -(-side // 2)), fill,
+        maps = [_covered(model, x, weights, logits, _windows(*x.shape[-2:], side, -(-side // 2) if stride is None else stride), fill,
                          max(1, at_once // len(x))) for side in sides]
     return Maps({"input": sum(maps) / len(maps)}, logits)
 

@@ -58,6 +58,16 @@ def _name_in(model, wanted):
     raise ValueError(f"this {type(wanted).__name__} is not a layer inside the model; "
                      "pass one of its own modules or a name")
 
+# %% ../nbs/08a_capture.ipynb #4180268b
+def _at(model, path):
+    "The module at the end of a dotted path, or None; parts compiled in place are seen through."
+    for part in path.split("."):
+        inner = getattr(model, "_orig_mod", None)
+        model = _child(model, part) if inner is None or part in model._modules else _child(inner, part)
+        if model is None:
+            return None
+    return model
+
 # %% ../nbs/08a_capture.ipynb #2dd99ca9
 def find_layer(
     model: nn.Module,        # wrappers are seen through
@@ -69,11 +79,11 @@ def find_layer(
         return _name_in(model, unwrap(layer))
     if not isinstance(layer, str):
         raise TypeError(f"a layer is a name or a module, got {layer!r}")
-    module = model
-    for part in layer.replace("_orig_mod.", "").removeprefix("module.").split("."):
-        module = _child(module, part)
-        if module is None:
-            raise _unknown_layer(model, layer)
+    module = _at(model, layer)
+    if module is None:  # a name from outside the wrappers
+        module = _at(model, layer.replace("_orig_mod.", "").removeprefix("module."))
+    if module is None:
+        raise _unknown_layer(model, layer)
     return layer, module
 
 # %% ../nbs/08a_capture.ipynb #aa685868
@@ -169,11 +179,11 @@ def _check_nodes(nodes, names):
 
 # %% ../nbs/08a_capture.ipynb #468aabbf
 def _refuse_probabilities(outputs):
-    near_one = lambda sums: bool(((sums - 1).abs() < 1e-4).all())
-    if (outputs > 0).all() and near_one(outputs.sum(1)):
+    near, outputs = 1e-3 if outputs.dtype in (torch.float32, torch.float64) else 1e-2, outputs.cpu().double()
+    if (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < near).all():
         raise ValueError("the model returns probabilities (rows sum to 1), but logits are needed; "
                          "remove the final softmax")
-    if (outputs < 0).all() and near_one(outputs.exp().sum(1)):
+    if (outputs <= 0).all() and (outputs.logsumexp(1).abs() < near).all():
         raise ValueError("the model returns log-probabilities, but logits are needed; remove the final log_softmax")
 
 # %% ../nbs/08a_capture.ipynb #8416332c
@@ -189,7 +199,7 @@ def check_logits(
     broken = int((~torch.isfinite(logits)).any(1).sum())
     if broken:
         raise ValueError(f"the logits of {broken} of {images} images are NaN or infinite; check the model's weights")
-    _refuse_probabilities(logits.detach().double())
+    _refuse_probabilities(logits.detach())
 
 # %% ../nbs/08a_capture.ipynb #92e9eb43
 def precise(
@@ -411,7 +421,7 @@ def logit_weights(
 
 # %% ../nbs/08a_capture.ipynb #0003df79
 smallest_map = 5
-_passes_on = (nn.Identity, nn.modules.dropout._DropoutNd)
+_no_layers = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Softmax)  # they pass maps on, or weigh tokens by tokens
 
 # %% ../nbs/08a_capture.ipynb #93084872
 def _map_sizes(model, x):
@@ -420,7 +430,7 @@ def _map_sizes(model, x):
     def listener(name):
         def hook(module, inputs, output):
             sizes.pop(name, None)
-            if torch.is_tensor(output) and output.ndim == 4 and not isinstance(module, _passes_on):
+            if torch.is_tensor(output) and output.ndim == 4 and not isinstance(module, _no_layers):
                 sizes[name] = tuple(output.shape[-2:])
         return hook
     with undisturbed(model, x), hooked(*((m, listener(name)) for name, m in model.named_modules() if name)):
@@ -434,6 +444,13 @@ def _inside_block(model, name, sizes):
     outer = [".".join(parts[:k]) for k in range(1, len(parts))]
     return any(o in sizes and not isinstance(model.get_submodule(o), nn.Sequential) for o in outer)
 
+# %% ../nbs/08a_capture.ipynb #597bc898
+def _has_form_of(size, picture):
+    "Whether a map has the proportions of the picture, to within a pixel; with channels last its width is a channel."
+    (height, width), (full_height, full_width) = size, picture
+    off = abs(height * full_width - width * full_height)
+    return off < max(full_height, full_width) + 1 and height <= full_height and width <= full_width
+
 # %% ../nbs/08a_capture.ipynb #1e8c0ea3
 def default_layer(
     model: nn.Module,              # maps (N,3,H,W) to logits
@@ -444,6 +461,7 @@ def default_layer(
     model = unwrap(model)
     sizes = _map_sizes(model, fitting_input(model, x))
     large = [name for name, size in sizes.items() if min(size) >= smallest]
+    large = [name for name in large if _has_form_of(sizes[name], x.shape[-2:])] or large
     if not large:
         raise ValueError(f"no layer gives a map of at least {smallest} pixels; name one with layers=...")
     name = ([n for n in large if not _inside_block(model, n, sizes)] or large)[-1]

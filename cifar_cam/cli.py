@@ -27,7 +27,7 @@ from .pictures import picture_endings, ways_to_fit
 from .recipes import prepare, recipe, recipes, run, versions
 from .report import report
 from .show import save_figure
-from .trainer import precisions
+from .trainer import pick_device, precisions
 
 # %% ../nbs/14_cli.ipynb #bfdd0930
 class _Parser(argparse.ArgumentParser):
@@ -142,7 +142,7 @@ def lr_find_command(
     "Sweep the learning rate of a recipe and draw the curve."
     chosen = recipe(options.recipe)
     learner, *_ = prepare(chosen, _data(options, chosen.data), seed=options.seed, device=options.device,
-                          precision=options.precision)
+                          precision=options.precision, workers=options.workers, progress=not options.quiet)
     settings = {**chosen.finder, **({} if options.steps is None else {"steps": options.steps})}
     curve = learner.lr_find(**settings, sweeps=options.sweeps, confirm=options.confirm)
     folder = Path(options.out or "runs/lr-find")
@@ -164,12 +164,26 @@ def _add_evaluate(commands):
     evaluate.set_defaults(command=evaluate_command)
 
 # %% ../nbs/14_cli.ipynb #e2547d42
+def _placed(model, options):
+    "A model, or a loaded run with its model, on the device that was named, if one was."
+    if options.device != "auto":
+        getattr(model, "model", model).to(pick_device(options.device))
+    return model
+
+
 def _run_and_test_set(options):
     "The loaded run, the test set to use with it, and the precision the run was measured in."
-    loaded = load_run(options.run)
+    loaded = _placed(load_run(options.run), options)
     record = json.loads((loaded.folder/"run.json").read_text())
     pixels = options.pixels or record["data"].get("pixels", [None])[0]  # as it was trained
-    test = load_data(options.data or record["data"]["source"], pixels=pixels, skip_corrupt=options.skip_corrupt)[1]
+    source = record["data"]["source"]
+    try:
+        test = load_data(options.data or source, pixels=pixels, skip_corrupt=options.skip_corrupt)[1]
+    except FileNotFoundError as problem:
+        if options.data:
+            raise
+        raise ValueError(f"this run was trained on {source}, and only the name is recorded; "
+                         "say with --data where it is") from problem
     if test.classes != loaded.classes:
         raise ValueError(f"the data's classes ({', '.join(test.classes)}) are not the model's "
                          f"({', '.join(loaded.classes)}); use --data with the set the run was trained on")
@@ -181,8 +195,9 @@ def evaluate_command(
 ) -> int:                         # 0
     "Measure a run's model on a test set, class by class."
     loaded, test, precision = _run_and_test_set(options)
-    device = options.device if options.device != "auto" else None
-    predictions = predict(loaded.model, test, device=device, precision=precision)
+    predictions = predict(loaded.model, test, precision=precision)
+    if options.out:
+        print(f"predictions: {predictions.save(Path(options.out)/'predictions.npz')}")
     for row in predictions.per_class():
         print(f"{row['class']:<14} {row['correct']:>5} of {row['n']:>5}  {row['accuracy']:.1%}  "
               f"({row['low']:.1%} to {row['high']:.1%})")
@@ -203,7 +218,9 @@ def report_command(
     options: argparse.Namespace,  # what was read from the words
 ) -> int:                         # 0
     "Write the report of a run folder anew."
-    print(f"report: {report(options.run, options.out)}")
+    out = Path(options.out) if options.out else None
+    page = out/"report.html" if out and out.suffix not in (".html", ".htm") else out
+    print(f"report: {report(options.run, page)}")
     return 0
 
 # %% ../nbs/14_cli.ipynb #c2cf2bf3
@@ -282,7 +299,7 @@ def _picture_targets(options):
 # %% ../nbs/14_cli.ipynb #7d2441ba
 def _explain_pictures(options) -> int:
     "Name what is in pictures and draw why, into a folder."
-    model = own_model(options.model) if options.model else default_model()
+    model = _placed(own_model(options.model) if options.model else default_model(), options)
     method = options.method or ("gradcam" if options.model else "layercam")  # our own goes on after its map of 7×7
     sources = options.run[0] if len(options.run) == 1 and Path(options.run[0]).is_dir() else options.run
     with warnings.catch_warnings():

@@ -677,12 +677,17 @@ def save(
     self: Comparison,
     folder: Path | str,  # where to; made if missing
 ) -> Path:               # the HTML page
-    "Write compare.html, the tables as CSV and the figures as PNG; tables and figures that would be empty are left out."
+    """Write compare.html, the tables as CSV and the figures as PNG; tables and figures that would be empty are left
+    out, and those of an earlier comparison removed."""
     folder = Path(folder)
     for name in ("table", "differences", "seeds", "pairs"):
         if rows := getattr(self, name)():
             write_atomic(folder/f"{name}.csv", rows.to_csv().encode("utf-8", "replace"))
+        else:
+            (folder/f"{name}.csv").unlink(missing_ok=True)
     draw.save_figure(self.plot(), folder/"curves.png")
     if matrix := self.plot_pairs():
         draw.save_figure(matrix, folder/"pairs.png")
+    else:
+        (folder/"pairs.png").unlink(missing_ok=True)
     return write_atomic(folder/"compare.html", self.page().encode("utf-8", "replace"))

@@ -213,7 +213,7 @@ def for_small_pictures(
     "Take the first strides of a network away until its last map is large enough; raises ValueError when that fails."
     ghost = copy.deepcopy(net).to("meta").eval()
     shrinking = [row for row in _heights(ghost, 224) if row[1] >= 1.5 * row[2]]
-    for level in (112, 56, 28, 14, 7):
+    for level in (112, 56, 28, 14, 7, math.inf):
         heights = _heights(ghost, size)
         if heights and heights[-1][2] >= least:
             return net

@@ -7,6 +7,7 @@ __all__ = ['projects', 'mistimed', 'overruled', 'softmax_twice', 'l1_by_batch', 
 
 # %% ../nbs/10b_course_recipes.ipynb #b22d8eac
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +88,7 @@ def loss_of(
     model: torch.nn.Module,  # the network, for a penalty that is part of the loss
 ):                           # function (logits, labels) -> scalar mean
     "The loss that a recipe trains with."
-    loss = lambda logits, labels: F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    loss = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing)
     if "softmax_twice" in recipe.quirks:
         loss = softmax_twice(loss)
     return l1_by_batch(loss, model, recipe.l1) if "l1_by_batch" in recipe.quirks else loss

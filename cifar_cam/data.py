@@ -344,7 +344,7 @@ def statistics(
             counts = [np.bincount(block[:, c], minlength=256) for c in range(3)]
             squares += np.stack(counts).astype(np.uint64) @ np.arange(256, dtype=np.uint64)**2
     mean = total.astype(float) / pixels / 255
-    std = np.sqrt(squares.astype(float) / pixels / 255**2 - mean**2)
+    std = np.sqrt(np.maximum(squares.astype(float) / pixels / 255**2 - mean**2, 0))
     return Normalisation(mean.round(8), std.round(8), "+".join(i.name or "measured" for i in (self, *others)))
 
 # %% ../nbs/01_data.ipynb #9f2ad088
@@ -521,18 +521,27 @@ def _subfolders(folder):
     return sorted((unicodedata.normalize("NFC", p.name), p) for p in found)
 
 # %% ../nbs/01_data.ipynb #bad1181b
+def _holds_pictures(folder):
+    return any(path.suffix.lower() in picture_endings for path in folder.iterdir())
+
+
 def _parts(root):
     "The folders of the training and the test classes (None: there are none) and what is to be said about the choice."
     inside = {name.lower(): path for name, path in _subfolders(root)}
     train, tests = ([inside[n] for n in _part_names[part] if n in inside] for part in ("train", "test"))
     sorted_ones = [p for p in train + tests if _subfolders(p)]
-    if not sorted_ones:
-        if inside.keys() and inside.keys() <= {name for names in _part_names.values() for name in names}:
-            raise ValueError(f"{plain(root)}: {plain(', '.join(p.name for p in train + tests))} hold no class folders; "
+    names = {name for names in _part_names.values() for name in names}
+    if train[:1] != sorted_ones[:1] or not sorted_ones:
+        if inside.keys() and inside.keys() <= names:
+            unsorted = [p.name for p in train + tests if p not in sorted_ones]
+            raise ValueError(f"{plain(root)}: {plain(', '.join(unsorted or ['the test part alone']))} hold no class folders; "
                              "sort the pictures into <folder>/train/<class name>/picture.png")
         return root, None, []
-    if train[:1] != sorted_ones[:1]:
-        return root, None, []
+    beside = [path.name for name, path in inside.items() if name not in names and _holds_pictures(path)]
+    if beside:
+        raise ValueError(f"{plain(root)}: is {plain(train[0].name)}/ a class, or the pictures to train on? Beside it, "
+                         f"{plain(', '.join(beside[:3]))} hold pictures too; move the class folders into one folder of "
+                         "their own, or those pictures elsewhere")
     usable = [p for p in tests if p in sorted_ones]
     notes = [f"{plain(p.name)}/ holds no class folders and is left alone" for p in tests if p not in usable]
     notes += [f"{plain(p.name)}/ is left alone, {plain(usable[0].name)}/ is there to test on" for p in usable[1:]]
@@ -857,7 +866,11 @@ def _cifar(kind, folder):
     sets = _cached(kind, folder)
     if sets is None:
         sets = _from_archive(_archive(layout, folder), kind)
-        _keep(kind, folder, sets)
+        try:
+            _keep(kind, folder, sets)
+        except OSError as problem:
+            warnings.warn(f"the pictures could not be kept decoded in {plain(folder)} ({problem}); the archive will be read "
+                          "again next time", stacklevel=3)
     return sets
 
 # %% ../nbs/01_data.ipynb #024854d8

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
+__all__ = ['wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'carried', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
 
 
 class Predictions:
@@ -149,6 +149,10 @@ def check_classes(outputs: int, labels: list, classes=...) -> None:
 
 @contextmanager
 def evaluation_mode(model: torch.nn.Module, device=...) -> Iterator[Any]:
+    ...
+
+
+def carried(model, name: str):
     ...
 
 

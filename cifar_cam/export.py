@@ -86,9 +86,9 @@ def deployed(
     inner = copy.deepcopy(unwrap(model)).cpu().float().to(memory_format=torch.contiguous_format).eval()
     layer, shape = None, ()
     if cam_layer is not None:
-        layer, x = find_layer(inner, cam_layer)[0], torch.zeros(2, 3, *size)
+        layer, x = find_layer(inner, find_layer(inner, cam_layer)[1])[0], torch.zeros(2, 3, *size)  # its full name
         with undisturbed(inner, x):
-            nodes, _, calls = listen(inner, fitting_input(inner, x), [cam_layer])
+            nodes, _, calls = listen(inner, fitting_input(inner, x), [layer])
         shape = tuple(nodes[layer].shape[1:])
         if calls[layer] > 1:
             raise ValueError(f"layer {layer!r} is called {calls[layer]} times in one pass; "
@@ -500,6 +500,10 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 # %% ../nbs/13_export.ipynb #7462d8bf
+_given_away = {"manifest.json", "weights.safetensors", "model.json", "README.md", "run.json", "metrics.json",
+               "history.csv"}
+
+
 def save_pretrained(
     run_folder: Path | str,  # a finished run
     out: Path | str,      # the folder to write; must not exist, or be one written by this function
@@ -507,8 +511,11 @@ def save_pretrained(
 ) -> Path:
     "Write weights (safetensors), card and records as a folder to give away; raises FileNotFoundError or ValueError."
     out, run_folder = Path(out), Path(run_folder)
-    if out.exists() and any(out.iterdir()) and not (out/"manifest.json").is_file():
+    there = {path.name for path in out.iterdir()} if out.exists() else set()
+    if there and "manifest.json" not in there:
         raise ValueError(f"{plain(out)} is not empty and holds no model; choose a new folder")
+    if strange := sorted(there - _given_away):
+        raise ValueError(f"{plain(out)} also holds {plain(', '.join(strange[:3]))}, which would be lost; choose a new folder")
     card = model_card(run_folder, license, out.name)
     write_sealed(out, read_sealed(run_folder/"model"))
     for name in ("run.json", "metrics.json", "history.csv"):

@@ -20,6 +20,7 @@ from .cam_methods import (Maps, cam_method, cam_methods, gradcam, gradcam_plus_p
 from .capture import (Capture, capture, default_layer, find_layer, fitting_input, logit_weights, smallest_map,
                                target_ids, undisturbed, unwrap)
 from .data import normalisation as as_normalisation
+from .evaluate import carried
 
 # %% ../nbs/09_gradcam.ipynb #c621d686
 @dataclass(eq=False, repr=False)
@@ -156,15 +157,14 @@ def to_frame(
         raise ImportError("to_frame needs pandas: pip install pandas; or use rows(), plain dictionaries") from None
     return pandas.DataFrame(self.rows())
 
-# %% ../nbs/09_gradcam.ipynb #57fad06c
-def _carried(model, name):
-    "An attribute that travels with the model, outside or inside its wrappers."
-    found = getattr(model, name, None)
-    return getattr(unwrap(model), name, None) if found is None or isinstance(found, nn.Module) else found
-
 # %% ../nbs/09_gradcam.ipynb #1858ff32
 def _first_known(*values):
     return next((value for value in values if value is not None), None)
+
+# %% ../nbs/09_gradcam.ipynb #57fad06c
+def _carried(model, name):
+    "An attribute that travels with the model, outside or inside its wrappers."
+    return _first_known(carried(model, name), carried(unwrap(model), name))
 
 # %% ../nbs/09_gradcam.ipynb #bb1a7bb0
 def _find_normalisation(model, given):
@@ -180,7 +180,7 @@ def _find_normalisation(model, given):
 # %% ../nbs/09_gradcam.ipynb #53afbe4e
 def _pictures_of(x, norm):
     "Pictures behind a batch; without a normalisation its colours are stretched to what can be shown."
-    values = x.detach().double().cpu()
+    values = x.detach().cpu().double()
     if values.ndim != 4 or values.shape[1] not in (1, 3) or not len(values) or not values.isfinite().all():
         return None
     if norm is not None:

@@ -7,10 +7,12 @@ __all__ = ['smooth', 'LRCurve', 'lr_find', 'RangeTest', 'range_test']
 
 # %% ../nbs/05_lr_finder.ipynb #656fcd48
 import copy
+import inspect
 import itertools
 import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -309,6 +311,13 @@ def _step(optimizer, loss, rate, ratios):
     loss.backward()
     optimizer.step()
 
+# %% ../nbs/05_lr_finder.ipynb #3c940451
+def _is_cross_entropy(loss):
+    "Whether a loss is cross-entropy, with or without settings of its own, or wraps it (`__wrapped__`)."
+    loss = inspect.unwrap(loss)
+    plain = loss.func if isinstance(loss, partial) else loss
+    return plain is F.cross_entropy or isinstance(plain, torch.nn.CrossEntropyLoss)
+
 # %% ../nbs/05_lr_finder.ipynb #a0257bc6
 def _sweep(trial, k, rates, beta, stop_at):
     "Train copies, one batch at each rate; returns the curve."
@@ -328,7 +337,7 @@ def _sweep(trial, k, rates, beta, stop_at):
     if not losses:
         raise ValueError("the very first loss is not finite; look at the pictures and labels, "
                          "or start at a smaller rate (lr_min)")
-    guessing = math.log(logits.shape[-1]) if trial.loss is F.cross_entropy and logits.shape[-1] > 1 else None
+    guessing = math.log(logits.shape[-1]) if _is_cross_entropy(trial.loss) and logits.shape[-1] > 1 else None
     return LRCurve(tuple(rates[:len(losses)]), tuple(losses), tuple(smooth(losses, beta).tolist()), stopped, guessing)
 
 # %% ../nbs/05_lr_finder.ipynb #65d202b0

@@ -233,7 +233,7 @@ class CustomResNet(nn.Module):
     ):
         super().__init__()
         _check_choices(bias=(bias, ("none", "blocks", "all")), head=(head, ("linear", "wide")),
-                       final_pool=(final_pool, ("max", "avg")))
+                       final_pool=(final_pool, ("max", "avg")), last_stride=(last_stride, (1, 2)))
         self.stem_stride, self.logit_scale = stem_stride, logit_scale
         shared = dict(norm=norm, relu_first=relu_first)
         block = lambda inputs, outputs, **options: ConvBlock(inputs, outputs, bias=bias != "none", **options, **shared)
@@ -264,6 +264,7 @@ def whitening_filters(
     if pictures.ndim != 4 or min(pictures.shape[2:]) < size:
         raise ValueError(f"whitening needs pictures (N, C, H, W) of at least {size}×{size}, "
                          f"got {tuple(pictures.shape)}")
+    pictures = pictures.cpu() if pictures.device.type == "mps" else pictures  # which knows no double precision
     patches = pictures.float().unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
     patches = patches.flatten(0, 2).flatten(1).double()
     values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
@@ -323,6 +324,8 @@ class FastNet(nn.Module):
     ):
         super().__init__()
         _check_choices(activation=(activation, ("gelu", "relu")), depth=(depth, (2, 3)))
+        if len(widths) != 3:
+            raise ValueError(f"the fast net has three groups, got widths {tuple(widths)}; give three numbers of maps")
         options = dict(dirac=dirac, pool_first=pool_first, depth=depth, activation=nn.GELU if activation == "gelu" else nn.ReLU)
         self.stem_stride = stem_stride
         self.whiten, self.activation = nn.Conv2d(3, 24, 2, _first_stride(stem_stride)), options["activation"]()

@@ -8,6 +8,7 @@ __all__ = ['schedules', 'optimizers', 'Schedule', 'constant', 'one_cycle', 'mult
            'rate_ratios', 'optimizer', 'l1_penalty']
 
 # %% ../nbs/04_optim.ipynb #063b8db8
+import inspect
 import math
 from dataclasses import dataclass
 
@@ -228,6 +229,12 @@ def schedule(
         raise ValueError(f"schedule {name}: {problem}") from problem
 
 # %% ../nbs/04_optim.ipynb #21e48113
+def _of_one(part):
+    "The rate of a schedule that is a factor, under the name that this schedule has for it."
+    made = schedules.get(part.get("name"))
+    return {name: 1.0 for name in ("lr", "lr_max") if made and name in inspect.signature(made).parameters}
+
+
 def composed(
     parts: list,           # settings of schedules: the first gives rate and momentum, the others factors
     epochs: int,           # length in epochs
@@ -237,7 +244,7 @@ def composed(
     if len(parts) < 2:
         raise ValueError(f"a composed schedule needs at least two parts, got {len(parts)}; "
                          "name a single schedule directly")
-    factors = [{"lr": 1.0, **part} for part in parts[1:]]
+    factors = [_of_one(part) | part for part in parts[1:]]
     every = [schedule(part, epochs, steps_per_epoch) for part in (parts[0], *factors)]
     adapts = sum((part.adapts for part in every), ())
     rate = lambda step, losses=(): math.prod(part(step, losses) for part in every)
@@ -389,7 +396,9 @@ def _orthogonal(updates, steps):
 def _move(self: Muon, weights, updates, group):
     "Move the weights against their updates."
     if group["orthogonal"]:
-        for weight, length in zip(weights, torch._foreach_norm(weights)):
+        lengths = torch._foreach_norm(weights)
+        torch._foreach_clamp_min_(lengths, 1e-7)  # filters may begin as zeros
+        for weight, length in zip(weights, lengths):
             weight.mul_(len(weight) ** 0.5 / length)
         turned = dict(_orthogonal(updates, self.steps))
         updates = [turned[number].view(weight.shape) for number, weight in enumerate(weights)]

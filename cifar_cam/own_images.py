@@ -28,6 +28,7 @@ from .checkpoint import CheckpointError, LoadedRun, import_state_dict, load_run
 from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
+from .evaluate import carried
 from .gradcam import Explanation, explain
 from .model import create_model
 from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
@@ -109,8 +110,8 @@ def own_model(
 # %% ../nbs/09b_own_images.ipynb #fb39eae6
 def _of(model, name):
     "What a model carries under this name, outside or inside its wrappers."
-    found = (getattr(network, name, None) for network in (model, unwrap(model)))
-    return next((value for value in found if value is not None and not isinstance(value, nn.Module)), None)
+    found = (carried(network, name) for network in (model, unwrap(model)))
+    return next((value for value in found if value is not None), None)
 
 # %% ../nbs/09b_own_images.ipynb #542a17a2
 def known_normalisation(
@@ -180,15 +181,16 @@ def save_single_file(
     **record,           # further things to keep, ready for JSON: recipe, metrics, …
 ) -> Path:
     "Write a network, what it needs to be used and a `record` into one file; raises ValueError if something is missing."
-    path, missing = Path(path), [n for n in ("made_by", "classes", "normalisation") if getattr(model, n, None) is None]
+    path, known = Path(path), {name: _of(model, name) for name in ("made_by", "classes", "normalisation")}
+    missing = [name for name, value in known.items() if value is None]
     if missing or path.suffix != ".safetensors":
         raise ValueError(f"a single file needs a name ending in .safetensors (got {path.name}) and a model made by "
                          "create_model that carries classes and normalisation (missing: "
                          f"{', '.join(missing) or 'nothing'}); set them first")
-    card = dict(record, made_by=model.made_by, classes=list(model.classes), normalisation=model.normalisation.to_dict(),
-                input_size=list(known_size(model)))
+    card = dict(record, made_by=known["made_by"], classes=list(known["classes"]),
+                normalisation=known["normalisation"].to_dict(), input_size=list(known_size(model)))
     small = lambda value: value.to(dtype) if dtype and value.is_floating_point() else value
-    weights = {name: small(value.detach().cpu()).contiguous().clone() for name, value in model.state_dict().items()}
+    weights = {name: small(value.detach().cpu()).contiguous().clone() for name, value in unwrap(model).state_dict().items()}
     unfit = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if unfit:
         raise ValueError(f"weights that are not finite, or too large for {dtype}: {', '.join(unfit[:3])}; "

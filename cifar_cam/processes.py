@@ -214,8 +214,9 @@ def join(
     if missing:
         raise ValueError(f"WORLD_SIZE speaks of several processes, but {', '.join(missing)} is not set; "
                          "start them with torchrun, or unset it")
-    if cuda := torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    cuda, here = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
+    if cuda and here < torch.cuda.device_count():  # there may be more processes than devices, to train on the CPU
+        torch.cuda.set_device(here)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=timedelta(seconds=timeout))
     teams.append(Team(timeout, sync_batch_norm))
     return teams[-1]

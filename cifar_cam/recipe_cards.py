@@ -8,7 +8,9 @@ __all__ = ['quirks', 'Recipe']
 # %% ../nbs/10a_recipe_cards.ipynb #10177236
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 
 from fastcore.basics import patch
 
@@ -27,6 +29,7 @@ quirks = {
 # %% ../nbs/10a_recipe_cards.ipynb #0d48ef3b
 _choices = dict(mode=("fixed", "as_run"), select=("last", "best"), tta=("", "flip", "flip-shift"),
                 loader=("auto", "tensor", "albumentations"))
+_ranges = dict(valid_fraction=(0, 0.9), label_smoothing=(0, 1), l1=(0, math.inf))
 
 # %% ../nbs/10a_recipe_cards.ipynb #e38932dd
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ class Recipe:
         policy(self.augmentation)
         if self.normalisation != "measured":
             normalisation(self.normalisation)
-        if self.epochs < 1 or self.batch_size < 1:
+        if any(not isinstance(n, Integral) or n < 1 for n in (self.epochs, self.batch_size)):
             raise ValueError(f"recipe {self.name}: epochs and batch_size must be at least 1, "
-                             f"got {self.epochs} and {self.batch_size}")
+                             f"got {self.epochs} and {self.batch_size}; use whole numbers")
         self._check_choices()
 
 # %% ../nbs/10a_recipe_cards.ipynb #b3ac9ec2
@@ -76,6 +79,9 @@ def _check_choices(self: Recipe):
         if getattr(self, name) not in known:
             choice = ", ".join(value or "''" for value in known)
             raise ValueError(f"recipe {self.name}: unknown {name} {getattr(self, name)!r}; choose one of {choice}")
+    for name, (low, high) in _ranges.items():
+        if not low <= getattr(self, name) <= high:
+            raise ValueError(f"recipe {self.name}: {name} must lie between {low:g} and {high:g}, got {getattr(self, name)}")
     unknown = [quirk for quirk in self.quirks if quirk not in quirks]
     if unknown:
         raise ValueError(f"recipe {self.name}: unknown quirk {', '.join(unknown)}; choose from {', '.join(quirks)}")

@@ -358,9 +358,16 @@ def _data_record(source, train, test):
                 fingerprint=train.fingerprint(), test_fingerprint=test.fingerprint())
 
 # %% ../nbs/11_recipes.ipynb #db0d0a2f
-def _command(recipe_, source, seed, registered, compile=False):
-    changed = {k: v for k, v in recipe_.to_dict().items() if registered and v != registered.to_dict()[k]}
-    options = "".join(f" --{k} {v}" for k, v in changed.items() if k in ("mode", "epochs"))
+def _command(recipe_, source, seed, precision, compile=False):
+    "What trains the same again: a command line, or a line of Python for a recipe that is none of the package's."
+    registered = projects.get(recipe_.name, {"fixed": _fixed.get(recipe_.name)}).get(recipe_.mode)
+    if registered is None or registered.scaled(recipe_.epochs).training_differs(recipe_):
+        settings = f", precision={precision!r}" + (f", compile={compile!r}" if compile else "")
+        return ('run(Recipe.from_dict(json.loads(Path("run.json").read_text())["recipe"]), '
+                f"{str(source)!r}, out=..., seed={seed}{settings})")
+    options = f" --mode {recipe_.mode}" if recipe_.mode != "fixed" else ""
+    options += f" --epochs {recipe_.epochs}" if recipe_.epochs != registered.epochs else ""
+    options += f" --precision {precision}"
     options += "" if not compile else " --compile" if compile is True else f" --compile {compile}"
     return f"cifar-cam train --recipe {recipe_.name} --data {shlex.quote(str(source))} --seed {seed}{options}"
 
@@ -369,21 +376,31 @@ def _write_json(path, content):
     return write_atomic(path, json.dumps(content, indent=1).encode())
 
 # %% ../nbs/11_recipes.ipynb #e03bfd15
+def _differences(earlier, record):
+    "In what two records are not those of the same run, in words."
+    settings = Recipe.from_dict(earlier["recipe"]).training_differs(Recipe.from_dict(record["recipe"]))
+    differs = [f"recipe: {', '.join(settings)}"] if settings else []
+    differs += [] if earlier["seed"] == record["seed"] else ["seed"]
+    for part, name in (("fingerprint", "data"), ("test_fingerprint", "test data")):
+        known = part in earlier["data"] and part in record["data"]
+        differs += [name] if known and earlier["data"][part] != record["data"][part] else []
+    return differs
+
+
 def _open_folder(out, record):
-    "Create the run folder or recognise it as this very run's; raises ValueError when it is another's."
+    """Create the run folder or recognise it as this very run's; raises ValueError when it is another's.
+    A folder in which no training has begun is taken over."""
     out = Path(out)
     path = out/"run.json"
     if path.is_file():
         earlier = json.loads(path.read_text())
-        settings = Recipe.from_dict(earlier["recipe"]).training_differs(Recipe.from_dict(record["recipe"]))
-        differs = [f"recipe: {', '.join(settings)}"] if settings else []
-        differs += [] if earlier["seed"] == record["seed"] else ["seed"]
-        differs += ["data"] if earlier["data"]["fingerprint"] != record["data"]["fingerprint"] else []
-        if differs:
+        if not (differs := _differences(earlier, record)):
+            return earlier
+        if (out/"checkpoints").exists() or (out/"metrics.json").exists():
             raise ValueError(f"{out} holds another run (different {'; '.join(differs)}); "
                              "choose another folder with out=, or remove this one")
-        return earlier
-    if out.exists() and any(out.iterdir()):
+        (out/"lr_find.json").unlink(missing_ok=True)
+    elif out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no run; choose a new folder")
     _write_json(path, record)
     return record
@@ -414,7 +431,9 @@ def _model(recipe_, training, classes, device="cpu"):
     model.classes, model.normalisation = tuple(classes), training.norm
     model.input_size = training.images.images.shape[1:3]
     if hasattr(model, "prepare"):
-        model.prepare(normalise(training.images.images[:5000], training.norm, device))
+        pixels = math.prod(training.images.images.shape[1:3])
+        some = training.images.images[:max(64, 5000 * 32 * 32 // max(32 * 32, pixels))]  # as many pixels, not pictures
+        model.prepare(normalise(some, training.norm, device))
     return model
 
 # %% ../nbs/11_recipes.ipynb #23bd4eef
@@ -488,8 +507,8 @@ def _metrics(recipe_, learner, predictions, test):
     seconds = sum(learner.history.column("seconds"))
     metrics = dict(test_accuracy=predictions.accuracy, test_loss=predictions.loss, per_class=predictions.per_class(),
                    seconds=seconds, epochs=len(learner.history), parameters=parameter_count(learner.model))
-    last = learner.history[-1]
-    metrics |= {k: last[k] for k in ("train_accuracy", "valid_accuracy") if k in last}
+    chosen = learner.history.best("valid_accuracy") if recipe_.select == "best" else learner.history[-1]
+    metrics |= {k: chosen[k] for k in ("train_accuracy", "valid_accuracy") if k in chosen}
     if recipe_.tta:
         views = predict(learner.model, test, batch_size=_at_once(test), tta=recipe_.tta, precision=learner.precision)
         metrics["test_accuracy_tta"] = views.accuracy
@@ -544,13 +563,19 @@ class Run:
         return draw.html_table(rows, ["", self.recipe.name])
 
 # %% ../nbs/11_recipes.ipynb #e8b507c0
+def _plan(recipe_, learner, settings=None):
+    "The schedule of a recipe; raises ValueError for one that cannot be. Without `settings` a rate to be found is 1."
+    settings = settings or {k: 1.0 if v == "find" else v for k, v in recipe_.schedule.items()}
+    return schedule(settings, recipe_.epochs, len(learner.train))
+
+
 def _fit(recipe_, learner, out, tracking):
     "Find the rate if asked, draw what can be drawn before training, and train."
     settings = dict(recipe_.schedule)
     if settings.get("lr_max") == "find":
         settings["lr_max"] = _find_rate(learner, out, recipe_.finder)
     learner.team.told(settings)
-    plan = schedule(settings, recipe_.epochs, len(learner.train))
+    plan = _plan(recipe_, learner, settings)
     _draw_before(plan, learner.train, out/"figures")
     tracking.figures(out/"figures")
     if "finder_leaves_trace" in recipe_.quirks:
@@ -618,13 +643,14 @@ def run(
     recipe_ = recipe(recipe_) if isinstance(recipe_, str) else recipe_
     source, tracking = recipe_.data if data is None else data, Tracking(["files", *Tracking(trackers).trackers])
     train, test = _both_sets(source)
-    recipe_, notes = fitted_to(recipe_, train)
+    asked, (recipe_, notes) = recipe_, fitted_to(recipe_, train)
     learner, train, test = prepare(recipe_, (train, test), out, seed, device, precision, workers, progress, compile)
     if not learner.team.leads:
         return _help(recipe_, learner, Path(out))
+    _plan(recipe_, learner)  # what cannot be is said before anything is written
     record = dict(recipe=recipe_.to_dict(), digest=recipe_.digest(), seed=seed,
                   data=_data_record(source, train, test), notes=notes)
-    record["command"] = _command(recipe_, record["data"]["source"], seed, _fixed.get(recipe_.name), compile)
+    record["command"] = _command(asked, record["data"]["source"], seed, learner.precision, compile)
     record |= dict(versions=versions(), machine=dict(_machine(learner), compiled=compile), started=_now())
     record = _open_folder(out, record)
     _say(progress, recipe_, train, notes)

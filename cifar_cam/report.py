@@ -870,8 +870,9 @@ def _record_card(record):
 # %% ../nbs/12_report.ipynb #b2e9d89d
 def _repeat_card(record):
     command = record.run.get("command")
-    words = ("<p>The same command, versions and machine give the same bits; in a folder whose run was cut short it "
-             "continues. On another machine or with other versions expect a slightly different accuracy.</p>\n")
+    words = ("<p>The same command, versions and machine give the same bits; with <code>--out</code> and the folder of a "
+             "run that was cut short it continues. On another machine or with other versions expect a slightly "
+             "different accuracy.</p>\n")
     lines = [command] if command else []
     lines.append(f"cifar-cam report {record.folder.resolve().name}")
     return _card("Run it again", words, f"<pre><code>{escape(chr(10).join(lines))}</code></pre>\n")

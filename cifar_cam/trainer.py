@@ -166,6 +166,14 @@ def _checked_log(progress):
         return progress
     raise ValueError(f"unknown progress {progress!r}; choose True, False, {' or '.join(course_logs)}")
 
+# %% ../nbs/07_trainer.ipynb #60192579
+def _compiled(model, mode):
+    "The model as `torch.compile` makes it in this mode (True: the usual one); raises ValueError for an unknown one."
+    known = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+    if mode is not True and mode not in known:
+        raise ValueError(f"unknown way to compile {mode!r}; choose True or one of {', '.join(known)}")
+    return torch.compile(model, mode=None if mode is True else mode, dynamic=False)
+
 # %% ../nbs/07_trainer.ipynb #562577f8
 class Learner:
     "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`. Raises ValueError for impossible settings."
@@ -206,8 +214,7 @@ class Learner:
         self.progress, self.save_seconds = self.team.leads and _checked_log(progress), save_seconds
         self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
-        mode = None if compile is True else compile
-        self._compiled = torch.compile(self.model, mode=mode, dynamic=False) if compile else None
+        self._compiled = _compiled(self.model, compile) if compile else None
         self._start_blank()
 
     def __repr__(self):
@@ -225,7 +232,8 @@ def _start_blank(self: Learner):
     self.micro_batch = None  # pictures computed at once; None: the whole batch
     self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
     self._rate, self._ratios = self.optimizer.param_groups[0]["lr"], rate_ratios(self.optimizer)
-    self._best, self._position, self._paused = None, None, None
+    self._best, self._last, self._position, self._paused = None, None, None, None
+    self._resting = {}  # number of a parameter group -> its weights that rest, see `_set_resting`
     self._looked = False  # whether the network's answers were looked at
     alone_on_gpu = self.device.type == "cuda" and self.team.size == 1
     self._ahead = ahead_steps if alone_on_gpu else 1  # how many steps at most before looking at their results
@@ -286,10 +294,16 @@ def _losses(self: Learner):
     return [row.get("valid_loss", row["train_loss"]) for row in self.history[self.epochs_before:]]
 
 # %% ../nbs/07_trainer.ipynb #c92b33dd
-def _set_resting(group, resting):
-    "A group that has run its course needs no gradients any more, which saves the way back to it."
-    for weight in group["params"]:
+@patch
+def _set_resting(self: Learner, number, resting):
+    "A group that has run its course needs no gradients any more: no way back to it. What is frozen anyway stays so."
+    if resting and number not in self._resting:
+        weights = self.optimizer.param_groups[number]["params"]
+        self._resting[number] = [weight for weight in weights if weight.requires_grad]
+    for weight in self._resting.get(number, ()):
         weight.requires_grad_(not resting)
+    if not resting:
+        self._resting.pop(number, None)
 
 # %% ../nbs/07_trainer.ipynb #4c99a270
 @patch
@@ -297,14 +311,16 @@ def _set_rate(self: Learner, plan, step):
     "Give every parameter group its share of the scheduled rate; returns the rate."
     losses = self._losses()
     rate, momentum = plan(step, losses), plan.momentum(step)
-    for group, ratio in zip(self.optimizer.param_groups, self._ratios):
+    for number, (group, ratio) in enumerate(zip(self.optimizer.param_groups, self._ratios)):
         group["lr"] = rate * ratio
         if momentum is not None and "momentum" in group:
             group["momentum"] = momentum
+        elif momentum is not None and "betas" in group:  # what momentum is called in Adam
+            group["betas"] = (momentum, group["betas"][1])
         if (ends := group.get("ends", 1.0)) < 1:
             place = int(step / ends)
             group["lr"] = plan(place, losses) * ratio if place < plan.steps else 0.0
-            _set_resting(group, place >= plan.steps)
+            self._set_resting(number, place >= plan.steps)
     return rate
 
 # %% ../nbs/07_trainer.ipynb #4ce34027
@@ -469,7 +485,7 @@ def evaluating(
     modes = [(m, m.training) for m in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what a network keeps from here must be of use in training
             yield model
     finally:
         for module, training in modes:
@@ -908,8 +924,8 @@ def _is_finished(self: Learner, plan):
 def _pause(self: Learner):
     "Whenever training stops: note where the random numbers stand, and let no group of weights rest."
     self._paused, self._one_by_one = random_states() if self._position else None, -1
-    for group in self.optimizer.param_groups:
-        _set_resting(group, False)
+    for number in list(self._resting):
+        self._set_resting(number, False)
 
 # %% ../nbs/07_trainer.ipynb #3a6100fc
 @patch
@@ -917,8 +933,9 @@ def _end(self: Learner, plan):
     "After a finished call there is nothing to go on from, and the chosen weights are put in place."
     self.interrupted = not self._is_finished(plan)
     if not self.interrupted:
-        self._number, self._paused = self._number + 1, None
+        self._number, self._paused, self._last = self._number + 1, None, None
         if self.select == "best" and self._best:
+            self._last = {name: value.clone() for name, value in self.model.state_dict().items()}
             self.model.load_state_dict(self._best["model"])
 
 # %% ../nbs/07_trainer.ipynb #7bd10a83
@@ -953,6 +970,8 @@ def _begin(self: Learner, plan, extend):
 def _begin_anew(self: Learner, plan, call):
     "The beginning of a call, saved at once."
     earlier, self._best = (self._calls, self._best) if call["extend"] else ([], None)
+    if call["extend"] and self._last:
+        self.model.load_state_dict(self._last)  # not the best ones, which stand in their place
     self._calls, self._number, self.epochs_before = [*earlier, call], len(earlier), len(self.history)
     self._position = dict(epoch=0, batch=0, sums=[0.0, 0.0, 0], seconds=0.0)
     self._paused = random_states()  # should saving fail, the same call goes on from here
@@ -1000,9 +1019,9 @@ def _state(self: Learner, plan):
     return dict(format=2, position=self._position, calls=self._calls, finished=self._is_finished(plan),
                 epochs_before=self.epochs_before, history=[dict(r) for r in self.history],
                 batches=self.history.batches.rows(), model=self.model.state_dict(),
-                optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(), random=random_states(),
-                best=self._best, precision=self.precision, micro_batch=self.micro_batch, about=self._about(),
-                made_with=self._made_with())
+                optimizer=self.optimizer.state_dict(), optimizer_name=type(self.optimizer).__name__,
+                scaler=self.scaler.state_dict(), random=random_states(), best=self._best, precision=self.precision,
+                micro_batch=self.micro_batch, about=self._about(), made_with=self._made_with())
 
 # %% ../nbs/07_trainer.ipynb #0a90b579
 @patch
@@ -1023,6 +1042,25 @@ def _take(self: Learner, state):
     self.epochs_before, self._best = state["epochs_before"], state["best"]
     self._calls, self._position = state["calls"], state["position"]
 
+# %% ../nbs/07_trainer.ipynb #cbfbb4d2
+_changeable = {"params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable"}
+
+
+def _optimizer_differs(optimizer, state):
+    "What a saved state's optimiser has that this one has not, in words; empty where both are alike."
+    here, there = type(optimizer).__name__, state.get("optimizer_name", type(optimizer).__name__)
+    if here != there:
+        return f"{there} there, {here} here"
+    ours, theirs = optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"]
+    here, there = ([len(group["params"]) for group in groups] for groups in (ours, theirs))
+    if here != there:
+        return f"groups of {there} weights there, of {here} here"
+    swings = {"momentum", "betas"} if any(m is not None for m in state["calls"][-1]["momenta"]) else set()
+    plain = lambda value: list(value) if isinstance(value, tuple) else value
+    pairs = [(name, plain(mine[name]), plain(saved[name])) for mine, saved in zip(ours, theirs)
+             for name in mine if name in saved and name not in _changeable | swings]
+    return next((f"{name} {saved} there, {mine} here" for name, mine, saved in pairs if mine != saved), "")
+
 # %% ../nbs/07_trainer.ipynb #ee63fbf4
 @patch
 def _check_same(self: Learner, state):
@@ -1034,6 +1072,8 @@ def _check_same(self: Learner, state):
         first = next(k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k))
         raise ValueError(f"{folder} holds a run of another network ({first} is {theirs.get(first)} there, "
                          f"{ours.get(first)} here); {fix}")
+    if difference := _optimizer_differs(self.optimizer, state):
+        raise ValueError(f"{folder} holds a run with another optimiser ({difference}); {fix}")
     if state["about"] != self._about():
         raise ValueError(f"{folder} holds a run with other class names or another normalisation; {fix}")
     if not self._auto and state["precision"] != self.precision:
@@ -1131,6 +1171,7 @@ def lr_find(
         def loss(logits, labels):
             ask()
             return self.loss(logits, labels)
+        loss.__wrapped__ = self.loss
         curve = lr_finder.lr_find(self.model, self.team.whole(self.train), loss, self.optimizer,
                                   autocast=precisions[self.precision], **settings)
         ask()

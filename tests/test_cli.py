@@ -1,6 +1,7 @@
 "The command line from start to report on a tiny run, and every kind of bad input: one clear line, status 2, nothing half-written."
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cifar_cam.cli import main
 from cifar_cam.data import Images, shapes
+from cifar_cam.evaluate import Predictions
 from cifar_cam.recipes import recipe, run
 
 
@@ -63,6 +65,43 @@ def test_explain_writes_a_figure_for_each_layer(tiny_run, capsys, tmp_path):
 def test_report_is_written_anew(tiny_run, capsys):
     assert said(capsys, "report", tiny_run)[0] == 0
     assert "<html" in (tiny_run/"report.html").read_text()
+
+
+def test_a_report_is_written_into_the_folder_that_is_named(tiny_run, capsys, tmp_path):
+    assert said(capsys, "report", tiny_run, "--out", tmp_path/"reports"/"mine")[0] == 0
+    assert said(capsys, "report", tiny_run, "--out", tmp_path/"page.html")[0] == 0
+    assert "<html" in (tmp_path/"reports"/"mine"/"report.html").read_text() == (tmp_path/"page.html").read_text()
+
+
+def test_evaluate_keeps_the_answers_where_it_is_told(tiny_run, capsys, tmp_path):
+    status, out, err = said(capsys, "evaluate", tiny_run, "--data", tiny_run.parent/"few.npz", "--out", tmp_path)
+    assert status == 0 and f"predictions: {tmp_path/'predictions.npz'}" in out, err
+    assert len(Predictions.load(tmp_path/"predictions.npz")) == 60
+
+
+def test_data_of_which_only_the_name_is_known_is_asked_for(tmp_path, tiny_run, capsys, monkeypatch):
+    record = json.loads((tiny_run/"run.json").read_text())
+    shutil.copytree(tiny_run, tmp_path/"run")
+    (tmp_path/"run"/"run.json").write_text(json.dumps({**record, "data": {**record["data"], "source": "few.npz"}}))
+    monkeypatch.chdir(tmp_path)
+    assert "say with --data where it is" in refused(capsys, "evaluate", tmp_path/"run")
+
+
+@pytest.mark.parametrize("words", [["evaluate", "RUN", "--data", "DATA"], ["explain", "RUN", "--data", "DATA"], ["explain", "PICTURE"]])
+def test_a_device_that_is_not_there(words, tiny_run, capsys, tmp_path):
+    names = dict(RUN=tiny_run, DATA=tiny_run.parent/"few.npz", PICTURE=wide_picture(tmp_path/"a.png"))
+    line = refused(capsys, *(names.get(word, word) for word in words), "--out", tmp_path/"out", "--device", "gpu")
+    assert "device 'gpu' is not available" in line and "use auto or cpu" in line
+
+
+def test_a_way_to_compile_that_does_not_exist(capsys, tmp_path):
+    line = refused(capsys, "demo", "--compile", "fastest", "--quiet", "--out", tmp_path/"run")
+    assert "unknown way to compile 'fastest'; choose True or one of default" in line and not (tmp_path/"run").exists()
+
+
+def test_a_quiet_sweep_says_only_what_it_found(capsys, tmp_path):
+    status, out, err = said(capsys, "lr-find", "--recipe", "demo", "--quiet", "--steps", 30, "--out", tmp_path)
+    assert status in (0, 2) and not err and out.splitlines()[-1].startswith("figure: "), (out, err)
 
 
 def test_recipes_lists_the_five_documents(capsys):

@@ -181,6 +181,15 @@ def test_a_missing_folder_is_named(three, tmp_path):
         compare([])
 
 
+def test_nothing_of_an_earlier_comparison_stays(three, tmp_path):
+    compare(three).save(tmp_path/"out")
+    before = {path.name for path in (tmp_path/"out").iterdir()}
+    compare(three[0]).save(tmp_path/"out")
+    after = {path.name for path in (tmp_path/"out").iterdir()}
+    alone = {path.name for path in compare(three[0]).save(tmp_path/"new").parent.iterdir()}
+    assert after == alone < before and {"differences.csv", "pairs.csv", "pairs.png"} <= before - after
+
+
 def test_names_that_are_patterns_or_formulas(tmp_path):
     "A folder called run[1] is a folder; dollars, underscores and controls do no harm in figures and terminals."
     for k, name in enumerate(["run[1]", "$x_1$", "_hidden", "a\x1b[31mred", "naïve–名前", "-" * 100]):

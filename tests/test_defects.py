@@ -407,7 +407,7 @@ def test_the_record_is_the_trained_models(tiny):
     assert Recipe.from_dict(record["recipe"]).digest() == record["digest"] == Recipe.from_dict(loaded.recipe).digest()
     assert record["data"]["test_fingerprint"] == test.fingerprint() and tiny.metrics["parameters"] == parameter_count(loaded.model)
     with pytest.raises(ValueError, match="holds another run"):
-        run(recipe("demo", epochs=2, batch_size=20, model=dict(name="custom_resnet", width=4, norm="group")), (train, test), tiny.folder,
+        run(recipe("demo", batch_size=20, model=dict(name="custom_resnet", width=4, norm="group")).scaled(2), (train, test), tiny.folder,
             device="cpu", precision="float32", progress=False)
 
 
