@@ -1055,7 +1055,8 @@ def _optimizer_differs(optimizer, state):
     here, there = ([len(group["params"]) for group in groups] for groups in (ours, theirs))
     if here != there:
         return f"groups of {there} weights there, of {here} here"
-    swings = {"momentum", "betas"} if any(m is not None for m in state["calls"][-1]["momenta"]) else set()
+    swung = any(momentum is not None for call in state["calls"] for momentum in call["momenta"])
+    swings = {"momentum", "betas"} if swung else set()
     plain = lambda value: list(value) if isinstance(value, tuple) else value
     pairs = [(name, plain(mine[name]), plain(saved[name])) for mine, saved in zip(ours, theirs)
              for name in mine if name in saved and name not in _changeable | swings]

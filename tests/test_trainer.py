@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from cifar_cam import recipes as recipes_module
+from cifar_cam import trainer
 from cifar_cam.augment import Loader
 from cifar_cam.course_recipes import loss_of
 from cifar_cam.data import shapes
@@ -89,8 +90,13 @@ def test_a_momentum_that_the_schedule_swings_is_no_difference(tmp_path):
     plan = one_cycle(0.1, 1, 3, momentum=(0.85, 0.95))
     net, again = small_net(), small_net()
     learner(net, folder=tmp_path, optimizer=sgd(net, 0.1)).fit(1, plan)
-    learner(again, folder=tmp_path, optimizer=sgd(again, 0.1)).fit(1, plan)
+    second = learner(again, folder=tmp_path, optimizer=sgd(again, 0.1))
+    second.fit(1, plan)
     assert all(torch.equal(*pair) for pair in zip(net.parameters(), again.parameters()))
+    second.fit(1, constant(0.1, 1, 3), extend=True)
+    third = small_net()
+    late = learner(third, folder=tmp_path, optimizer=sgd(third, 0.1))
+    assert trainer._optimizer_differs(late.optimizer, late.checkpoints.latest()) == ""  # it swung before the extension
 
 
 def test_an_extension_goes_on_from_the_last_weights_also_where_the_best_were_put_in_place(tmp_path):
