@@ -617,11 +617,12 @@ def set_seed(
 
 # %% ../nbs/02_augment.ipynb #a0404509
 def random_states() -> dict:
-    "The states of Python's, NumPy's and PyTorch's generators (CUDA's only when it is in use)."
+    "The states of Python's, NumPy's and PyTorch's generators (a GPU's only when there is one in use)."
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     name, keys, *rest = np.random.get_state()
     return dict(python=random.getstate(), numpy=(name, keys.astype(np.int64), *rest), torch=torch.get_rng_state(),
-                cuda=cuda)
+                cuda=cuda, mps=mps)
 
 # %% ../nbs/02_augment.ipynb #9243f568
 def restore_random_states(
@@ -635,6 +636,8 @@ def restore_random_states(
     if states["cuda"] and torch.cuda.is_available():
         for number, state in enumerate(states["cuda"][:torch.cuda.device_count()]):  # there may be fewer than there were
             torch.cuda.set_rng_state(state, number)
+    if states.get("mps") is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
 
 # %% ../nbs/02_augment.ipynb #2a37a2a6
 def _augmented(a_policy, norm, shape, sample, positions, seed):
@@ -996,7 +999,11 @@ def show(
     count: int = 20,     # how many pictures
     columns: int = 10,   # in a row
 ):
-    "The first pictures of the next batch, as the net sees them, with their class names; returns the matplotlib Figure."
-    batch = next(iter(self))
-    pictures = draw.denormalise(batch.x[:count], self.norm.mean, self.norm.std)
-    return draw.image_grid(pictures, [self.images.classes[k] for k in batch.y[:count]], columns=columns, tile=0.75)
+    "The first pictures of the next batches, as the net sees them, with their class names; returns the matplotlib Figure."
+    pictures, names = [], []
+    for batch in self:
+        pictures += list(draw.denormalise(batch.x, self.norm.mean, self.norm.std))
+        names += [self.images.classes[k] for k in batch.y]
+        if len(names) >= count:
+            break
+    return draw.image_grid(pictures[:count], names[:count], columns=columns, tile=0.75)

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .trainer import refuse_probabilities
+
 # %% ../nbs/08a_capture.ipynb #29ce1e4b
 def unwrap(
     model: nn.Module,  # possibly made by torch.compile, DataParallel or DistributedDataParallel
@@ -177,15 +179,6 @@ def _check_nodes(nodes, names):
             raise ValueError(f"layer {name!r} gives shape {tuple(node.shape)}, not maps (image, channel, height, "
                              "width); choose a convolutional layer before the head")
 
-# %% ../nbs/08a_capture.ipynb #468aabbf
-def _refuse_probabilities(outputs):
-    near, outputs = 1e-3 if outputs.dtype in (torch.float32, torch.float64) else 1e-2, outputs.cpu().double()
-    if (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < near).all():
-        raise ValueError("the model returns probabilities (rows sum to 1), but logits are needed; "
-                         "remove the final softmax")
-    if (outputs <= 0).all() and (outputs.logsumexp(1).abs() < near).all():
-        raise ValueError("the model returns log-probabilities, but logits are needed; remove the final log_softmax")
-
 # %% ../nbs/08a_capture.ipynb #8416332c
 def check_logits(
     logits: torch.Tensor,  # what the model returned
@@ -199,7 +192,7 @@ def check_logits(
     broken = int((~torch.isfinite(logits)).any(1).sum())
     if broken:
         raise ValueError(f"the logits of {broken} of {images} images are NaN or infinite; check the model's weights")
-    _refuse_probabilities(logits.detach())
+    refuse_probabilities(logits)
 
 # %% ../nbs/08a_capture.ipynb #92e9eb43
 def precise(

@@ -241,7 +241,7 @@ def _attempt(url, part, size, timeout, minimum_speed, patience, bar):
 
 # %% ../nbs/00b_download.ipynb #36fe784b
 class DownloadError(OSError):
-    "No mirror delivered the file; the text lists each with its own cause, and the ways out."
+    "The file was not fetched: the text lists each mirror with its own cause, or the folder's, and the ways out."
 
 
 def _failure(path, failures, sha256):
@@ -315,6 +315,18 @@ def _check_room(folder, size, part):
         raise DownloadError(f"{missing:,} bytes are still to come, but {folder} has room for {free:,}; free some "
                             "space, or choose another folder with the environment variable CIFAR_CAM_HOME")
 
+# %% ../nbs/00b_download.ipynb #cd9b6cc8
+@contextmanager
+def _blamed_on_folder(folder):
+    "Turn what goes wrong while writing to `folder` into a DownloadError."
+    try:
+        yield
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(f"cannot write to {folder}: {_reason(error)}; free some space or allow writing there, or "
+                            "choose another folder with the environment variable CIFAR_CAM_HOME") from error
+
 # %% ../nbs/00b_download.ipynb #c27a4df9
 def _check_arguments(sha256, size):
     "Raise ValueError for a fingerprint or length that cannot be one."
@@ -346,18 +358,20 @@ def download(
     progress: bool | None = None,   # show a bar; None: in a terminal or a notebook
     nearby: tuple = (),             # what it may be called below CIFAR_CAM_MIRROR; empty: like `path`
 ) -> Path:                          # `path`, complete and checked
-    "Fetch a file once, whole and checked; raises DownloadError naming every mirror, ValueError for wrong arguments."
+    """Fetch a file once, whole and checked; raises DownloadError naming every mirror, or the folder that cannot be
+    written to, and ValueError for wrong arguments."""
     path, check, limits = Path(path), (sha256, size), (timeout, minimum_speed, patience)
     _check_arguments(sha256, size)
     sources = _sources(urls, *(nearby or [path.name]))
     if path.is_file() and not _difference(path, *check):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     if progress is None:
         progress = sys.stderr.isatty() or "ipykernel" in sys.modules
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if not path.is_file() or _difference(path, *check):
-            _fetch(sources, path, check, limits, rounds, progress)
+    with _blamed_on_folder(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.is_file() or _difference(path, *check):
+                _fetch(sources, path, check, limits, rounds, progress)
     return path
 
 # %% ../nbs/00b_download.ipynb #7fef54bb

@@ -274,16 +274,17 @@ def _uncompile(self: Learner, problem):
 
 # %% ../nbs/07_trainer.ipynb #3204d843
 def refuse_probabilities(
-    outputs,  # float tensor (N, K), a network's answers
+    outputs: torch.Tensor,  # floating point (N, K), a network's answers
 ):
     "Raise ValueError when these are probabilities or their logarithms and not logits."
-    outputs = outputs.detach().double() if outputs.device.type != "mps" else outputs.detach().float()
     if outputs.ndim != 2 or outputs.shape[1] < 2 or not outputs.numel():
         return
-    if (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < 1e-3).all():
+    near = 1e-3 if outputs.dtype in (torch.float32, torch.float64) else 1e-2
+    outputs = outputs.detach().to("cpu").double()
+    if (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < near).all():
         raise ValueError("the network returns probabilities (every row sums to 1), but logits are needed; "
                          "remove its final softmax: cross-entropy applies one itself")
-    if (outputs <= 0).all() and (outputs.logsumexp(1).abs() < 1e-3).all():
+    if (outputs <= 0).all() and (outputs.logsumexp(1).abs() < near).all():
         raise ValueError("the network returns log-probabilities, but logits are needed; "
                          "remove its final log_softmax, and use cross-entropy as the loss: it applies one itself")
 

@@ -167,7 +167,7 @@ def usable_precision(device: torch.device, precision: str) -> str:
     ...
 
 
-def refuse_probabilities(outputs) -> None:
+def refuse_probabilities(outputs: torch.Tensor) -> None:
     ...
 
 

@@ -73,6 +73,15 @@ def upload(page, path):
     page.type("#picture input[type=file]", str(path))
 
 
+@pytest.fixture
+def asked(page, pictures):
+    "The page with an answer on it, whatever ran before."
+    if not page.run(tiles):
+        upload(page, pictures/"star.png")
+        changed(page, [])
+    return page
+
+
 def test_a_picture_and_its_question(page, pictures):
     upload(page, pictures/"star.png")
     page.until("return document.querySelector('#message').innerText.includes('star.png')")
@@ -86,7 +95,8 @@ def test_a_picture_and_its_question(page, pictures):
     keep(page, "wide_light")
 
 
-def test_the_keyboard_is_enough(page):
+def test_the_keyboard_is_enough(asked):
+    page = asked
     before = page.run(tiles)
     page.run("document.querySelector('#opacity input[type=range]').focus()")
     page.keys(*["\ue012"] * 6)  # arrow to the left
@@ -100,7 +110,8 @@ def test_the_keyboard_is_enough(page):
     assert {"model", "mode", "layers", "method", "opacity", "scale", "top", "tiles"} <= {str(name).split("-")[0] for name in reached}, reached
 
 
-def test_method_and_contrast_by_menu(page):
+def test_method_and_contrast_by_menu(asked):
+    page = asked
     before = page.run(tiles)
     page.click("#method input")
     page.run("document.querySelector('#method input').select()")
@@ -118,7 +129,8 @@ def test_method_and_contrast_by_menu(page):
     page.until("return !document.querySelector('#message').innerText.includes('red for')")
 
 
-def test_pasted(page):
+def test_pasted(asked):
+    page = asked
     page.cdp("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     page.run("fetch(document.querySelector('#examples img').src).then(r => r.blob())"
              ".then(b => navigator.clipboard.write([new ClipboardItem({'image/png': b})])).then(() => window.copied = true)")
@@ -169,7 +181,8 @@ def test_examples_and_mistakes(page):
     keep(page, "wide_whole_page")
 
 
-def test_enlarged_and_taken_home(page, tmp_path):
+def test_enlarged_and_taken_home(asked, tmp_path):
+    page = asked
     for name, kind in (("explanation.png", "image/png"), ("explanation.json", "application/json")):
         address = page.run("return document.querySelector(`#links a[download='${arguments[0]}']`).href", name)
         head, data = address.split(",", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings as tried
 from hypothesis import strategies as st
 
 from cifar_cam.checkpoint import History
@@ -70,6 +70,7 @@ def test_the_interval_agrees_with_a_paired_bootstrap():
     assert paired_interval(*map(int, counts)) == pytest.approx((low, high), abs=4e-4)
 
 
+@tried(deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=4, max_size=4).filter(any))
 def test_the_interval_is_one(counts):
     low, high = paired_interval(*counts)
@@ -91,6 +92,7 @@ def test_p_values_are_those_of_the_binomial_test(three):
     assert flips > 10 and pair.p_value == pytest.approx(stats.binomtest(pair.only_first, flips).pvalue)
 
 
+@tried(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm(p_values):
     "Never below the plain value nor above Bonferroni's, in the same order, the smallest as Bonferroni's."

@@ -106,6 +106,16 @@ def test_large_seeds_and_states_of_more_devices():
     assert [call.args[1] for call in put.call_args_list] == [0]
 
 
+def test_the_random_state_of_an_apple_gpu_is_kept_too():
+    state = torch.arange(8, dtype=torch.uint8)
+    with mock.patch.object(torch.backends.mps, "is_available", return_value=True), \
+            mock.patch.object(torch.mps, "get_rng_state", return_value=state), mock.patch.object(torch.mps, "set_rng_state") as put:
+        restore_random_states(random_states())
+    assert [call.args[0] for call in put.call_args_list] == [state]
+    restore_random_states({**random_states(), "mps": state})  # saved on one, continued here
+    restore_random_states({k: v for k, v in random_states().items() if k != "mps"})  # saved before it was kept
+
+
 # Schedules and optimisers
 
 @pytest.mark.parametrize("part", [dict(name="linear"), dict(name="cyclic", lr_min=0.5, up_epochs=1), dict(name="one_cycle", peak_epoch=1)])

@@ -104,7 +104,9 @@ def test_all_roads_give_the_same():
     x, y = normalise(images.images, half), torch.from_numpy(images.labels)
     torch_loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=7)
     order = torch.randperm(37)
-    for source in (*loaders, torch_loader, [(x[k], y[k], k) for k in order.split(10)]):
+    unshuffled = Loader(images, norm=half, batch_size=5)
+    assert torch.equal(torch.cat([batch.index for batch in unshuffled]), torch.arange(37)), "a loader shuffles only when told to"
+    for source in (unshuffled, *loaders, torch_loader, [(x[k], y[k], k) for k in order.split(10)]):
         p = predict(model, source)
         np.testing.assert_allclose(p.logits, reference.logits, atol=1e-5)
         np.testing.assert_array_equal(p.labels, images.labels)

@@ -792,8 +792,9 @@ def test_names_in_the_report(tmp_path):
 
 def test_every_kind_was_tried():
     "Runs last: what was tried, and kept when asked for."
-    if len(tried) < 20:
-        pytest.skip("only a part of this file was run")
+    kinds = json.loads((root/"benchmarks"/"records"/"hostile.json").read_text(encoding="utf-8"))["kinds"]
+    if set(kinds) - set(tried):
+        pytest.skip("only a part of this file was run in this process")
     width = max(map(len, tried))
     print("\n" + "\n".join(f"{kind:<{width}} {count:>6} tried, {refused[kind]:>6} refused" for kind, count in sorted(tried.items())))
     print(f"{'all':<{width}} {sum(tried.values()):>6} tried, {sum(refused.values()):>6} refused, 0 sentinels, 0 foreign errors")

@@ -40,17 +40,18 @@ print(json.dumps(dict(asked=asked, cuda=bool(torch and torch.cuda.is_initialized
 """
 
 
-def imported(*names):
+def imported(folder, *names):
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_ALBUMENTATIONS_UPDATE", "MPLBACKEND")}
     done = subprocess.run([sys.executable, "-c", probe, *names], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL,
-                          cwd=root)
+                          cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("names", [[], modules], ids=["package", "every module"])
-def test_import_touches_neither_network_nor_cuda_nor_pyplot(names):
-    found = imported(*names)
+def test_import_touches_neither_network_nor_cuda_nor_pyplot(names, tmp_path):
+    "From a folder that has nothing to do with the package (B48)."
+    found = imported(tmp_path, *names)
     assert found["asked"] == [] and not found["cuda"] and not found["pyplot"] and not found["nbdev"]
     assert found["loaded"] == list(names)
 

@@ -241,6 +241,7 @@ def test_saving_is_all_or_nothing(tmp_path, monkeypatch):
     figure = show.image_grid([picture])
     path = show.save_figure(figure, tmp_path / "new" / "a.png")
     before = path.read_bytes()
+    assert len(np.unique(plt.imread(path).reshape(-1, 4), axis=0)) > 1, "a white page"
     assert before.startswith(b"\x89PNG") and [p.name for p in path.parent.iterdir()] == ["a.png"]
     monkeypatch.setattr(show.os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError):
