@@ -9,7 +9,9 @@ __all__ = ['smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'che
 
 # %% ../nbs/08a_capture.ipynb #8d5e872b
 import difflib
+import os
 import threading
+import warnings
 import weakref
 from collections import Counter
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .trainer import refuse_probabilities
+from .trainer import answers, refuse_probabilities
 
 # %% ../nbs/08a_capture.ipynb #29ce1e4b
 def unwrap(
@@ -33,8 +35,9 @@ def unwrap(
             break
         model = inner
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-        raise TypeError(f"the model must be an nn.Module that was not scripted, got {type(model).__name__}; "
-                        "explain the module it was made from")
+        inside = isinstance(getattr(model, "model", None), nn.Module) or isinstance(model, (str, os.PathLike))
+        fix = "give its .model (of a folder: load_run(folder).model)" if inside else "explain the module it was made from"
+        raise TypeError(f"the model must be an nn.Module that was not scripted, got {type(model).__name__}; {fix}")
     return model
 
 # %% ../nbs/08a_capture.ipynb #2a4f6c83
@@ -166,8 +169,15 @@ def _listener(nodes, calls, name):
         return nodes[name].clone()
     return hook
 
+# %% ../nbs/08a_capture.ipynb #597bc898
+def _has_form_of(size, picture):
+    "Whether a map has the proportions of the picture, to within a pixel; with channels last its width is a channel."
+    (height, width), (full_height, full_width) = size, picture
+    off = abs(height * full_width - width * full_height)
+    return off < max(full_height, full_width) + 1 and height <= full_height and width <= full_width
+
 # %% ../nbs/08a_capture.ipynb #bf4deefa
-def _check_nodes(nodes, names):
+def _check_nodes(nodes, names, picture):
     for name in names:
         node = nodes.get(name)
         if node is None:
@@ -178,6 +188,9 @@ def _check_nodes(nodes, names):
         if node.ndim != 4:
             raise ValueError(f"layer {name!r} gives shape {tuple(node.shape)}, not maps (image, channel, height, "
                              "width); choose a convolutional layer before the head")
+        if not _has_form_of(node.shape[2:], picture) and _has_form_of(node.shape[1:3], picture):
+            raise ValueError(f"layer {name!r} gives shape {tuple(node.shape)}, with the channels last; choose a layer that "
+                             "gives maps (image, channel, height, width), or wrap this one so that it does")
 
 # %% ../nbs/08a_capture.ipynb #8416332c
 def check_logits(
@@ -262,8 +275,10 @@ def fitting_input(
 ) -> torch.Tensor:     # (N,3,H,W), without a graph
     "The batch on the model's device, in its floating type; raises ValueError for a wrong shape, NaN or an empty batch."
     x = torch.as_tensor(x)
-    if x.ndim != 4 or not x.is_floating_point() or not len(x):
-        raise ValueError(f"x must be a float batch (images, channels, height, width) with at least one image, "
+    if x.ndim == 4 and not len(x):
+        raise ValueError("x holds no image; choose at least one")
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(f"x must be a float batch (images, channels, height, width), "
                          f"got {x.dtype} of shape {tuple(x.shape)}; a single image becomes a batch with x[None]")
     bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
     if bad:
@@ -283,9 +298,9 @@ def listen(
         raise ValueError("no layer was given; name at least one")
     chosen = dict(find_layer(model, layer) for layer in layers)
     with hooked(*((module, _listener(nodes, calls, name)) for name, module in chosen.items())):
-        logits = model(x.clone())
+        logits = answers(model, x.clone())
     check_logits(logits, len(x))
-    _check_nodes(nodes, chosen)
+    _check_nodes(nodes, chosen, x.shape[2:])
     return {name: nodes[name] for name in chosen}, logits, calls
 
 # %% ../nbs/08a_capture.ipynb #befa7702
@@ -327,7 +342,7 @@ def nonlinear_step(
         if name not in _sums | _products:
             raise _Nonlinear(name)
         found = [leads(before) for before, _ in step.next_functions]
-        if name in _products and sum(found) > 1:
+        if name in _products and sum(found) > 1 or name == "Div" and any(found[1:]):
             raise _Nonlinear(name)
         return any(found)
     try:
@@ -418,17 +433,20 @@ _no_layers = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Softmax)  # they pa
 
 # %% ../nbs/08a_capture.ipynb #93084872
 def _map_sizes(model, x):
-    "Name -> (height, width) of every module that gives maps, in the order in which they finish."
-    sizes = {}
+    """Name -> (height, width) of every module that gives maps, in the order in which they finish, and name -> shape of
+    whatever else is given after the first of them."""
+    sizes, others = {}, {}
     def listener(name):
         def hook(module, inputs, output):
             sizes.pop(name, None)
             if torch.is_tensor(output) and output.ndim == 4 and not isinstance(module, _no_layers):
                 sizes[name] = tuple(output.shape[-2:])
+            elif torch.is_tensor(output) and sizes:
+                others[name] = tuple(output.shape), list(sizes)[-1]
         return hook
     with undisturbed(model, x), hooked(*((m, listener(name)) for name, m in model.named_modules() if name)):
-        model(x[:1].clone())
-    return sizes
+        answers(model, x[:1].clone())
+    return sizes, others
 
 # %% ../nbs/08a_capture.ipynb #e0c6f789
 def _inside_block(model, name, sizes):
@@ -437,12 +455,14 @@ def _inside_block(model, name, sizes):
     outer = [".".join(parts[:k]) for k in range(1, len(parts))]
     return any(o in sizes and not isinstance(model.get_submodule(o), nn.Sequential) for o in outer)
 
-# %% ../nbs/08a_capture.ipynb #597bc898
-def _has_form_of(size, picture):
-    "Whether a map has the proportions of the picture, to within a pixel; with channels last its width is a channel."
-    (height, width), (full_height, full_width) = size, picture
-    off = abs(height * full_width - width * full_height)
-    return off < max(full_height, full_width) + 1 and height <= full_height and width <= full_width
+# %% ../nbs/08a_capture.ipynb #45c38382
+def _doubt_tokens(name, order, others):
+    "Warn when after this layer a network works on tokens (image, token, channel), as transformers do."
+    place = order.index(name)
+    if any(len(shape) == 3 and shape[1] > 1 and order.index(last) >= place for shape, last in others.values() if last in order):
+        warnings.warn(f"after layer {name!r} this network works on tokens, as transformers do: a map from before says "
+                      "little about the answer; look at suggest_layers(model), or choose a method without layers "
+                      "(occlusion)", stacklevel=4)
 
 # %% ../nbs/08a_capture.ipynb #1e8c0ea3
 def default_layer(
@@ -450,12 +470,15 @@ def default_layer(
     x: torch.Tensor,               # normalised float batch; only its first image is used
     smallest: int = smallest_map,  # pixels
 ) -> tuple:                        # (name, (height, width))
-    "The deepest layer whose map has at least 5 (or `smallest`) pixels each way; raises ValueError when there is none."
+    """The deepest layer whose map has at least 5 (or `smallest`) pixels each way; raises ValueError when there is none,
+    warns where the network goes on with tokens."""
     model = unwrap(model)
-    sizes = _map_sizes(model, fitting_input(model, x))
+    sizes, others = _map_sizes(model, fitting_input(model, x))
     large = [name for name, size in sizes.items() if min(size) >= smallest]
     large = [name for name in large if _has_form_of(sizes[name], x.shape[-2:])] or large
     if not large:
-        raise ValueError(f"no layer gives a map of at least {smallest} pixels; name one with layers=...")
+        raise ValueError(f"no layer gives a map of at least {smallest} pixels; name one with layers=..., or choose a method "
+                         "that needs none: occlusion, gradient")
     name = ([n for n in large if not _inside_block(model, n, sizes)] or large)[-1]
+    _doubt_tokens(name, list(sizes), others)
     return name, sizes[name]

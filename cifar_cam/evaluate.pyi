@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'carried', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
+__all__ = ['wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'same_normalisation', 'carried', 'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
 
 
 class Predictions:
@@ -152,7 +152,15 @@ def evaluation_mode(model: torch.nn.Module, device=...) -> Iterator[Any]:
     ...
 
 
+def same_normalisation(one, other) -> bool:
+    ...
+
+
 def carried(model, name: str):
+    ...
+
+
+def doubt_normalised(x: torch.Tensor, norm) -> None:
     ...
 
 

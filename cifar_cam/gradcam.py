@@ -8,6 +8,7 @@ __all__ = ['shown_methods', 'Explanation', 'explain', 'compare_methods', 'plot_m
 # %% ../nbs/09_gradcam.ipynb #d0b688d3
 import warnings
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -15,12 +16,11 @@ from fastcore.basics import patch
 from torch import nn
 
 from . import show as draw
-from .cam_methods import (Maps, cam_method, cam_methods, gradcam, gradcam_plus_plus, hirescam, input_methods,
-                                   layer_methods, layercam, method_maps, methods, sensitivities, xgradcam)
-from .capture import (Capture, capture, default_layer, find_layer, fitting_input, logit_weights, smallest_map,
-                               target_ids, undisturbed, unwrap)
+from .cam_methods import (Maps, cam_method, cam_methods, gradcam, hirescam, input_methods, layercam,
+                                   method_maps, methods, sensitivities)
+from .capture import default_layer, fitting_input, logit_weights, smallest_map, target_ids, unwrap
 from .data import normalisation as as_normalisation
-from .evaluate import carried
+from .evaluate import carried, doubt_normalised, same_normalisation
 
 # %% ../nbs/09_gradcam.ipynb #c621d686
 @dataclass(eq=False, repr=False)
@@ -92,7 +92,7 @@ def _both_signs(self: Explanation):
 def _limits(self: Explanation, enlarged, scale):
     "The value of full strength for each map, (image, target)."
     if scale not in ("image", "row"):
-        raise ValueError(f"unknown scale {scale!r}; choose image, row or none")
+        raise ValueError(f"unknown scale {scale!r}; choose image or row (of maps() also none, the raw values)")
     both = self._both_signs()[..., None, None]
     strongest = torch.where(both, enlarged.abs(), enlarged.clamp(min=0)).amax((-2, -1))
     return strongest.amax(1, keepdim=True).expand_as(strongest) if scale == "row" else strongest
@@ -171,7 +171,7 @@ def _find_normalisation(model, given):
     "The normalisation given, or the one the model carries; raises ValueError when both are there and differ."
     own, given = (norm if norm is None or hasattr(norm, "mean") else as_normalisation(norm)
                   for norm in (_carried(model, "normalisation"), given))
-    if own and given and (own.mean, own.std) != (given.mean, given.std):
+    if own and given and not same_normalisation(own, given):
         raise ValueError(f"the model was trained with another normalisation ({own.mean}, {own.std}) than the one "
                          f"given ({given.mean}, {given.std}); leave normalisation out, or set model.normalisation "
                          "if that is what is wrong")
@@ -194,8 +194,10 @@ def _network_input(x, norm):
     if isinstance(x, np.ndarray) or torch.is_tensor(x):
         x = torch.as_tensor(x if torch.is_tensor(x) or x.flags.writeable else x.copy())
     else:
-        raise TypeError(f"x must be a tensor, an array or an object with .images, got {type(x).__name__}")
+        raise TypeError(f"x must be a tensor, an array or an object with .images, got {type(x).__name__}; for pictures in "
+                        "files or of your own use explain_images")
     if x.dtype != torch.uint8:
+        doubt_normalised(x, norm)
         return x, _pictures_of(x, norm)
     if x.ndim != 4:
         raise ValueError(f"raw images must have shape (images, height, width, 3), got {tuple(x.shape)}; "
@@ -210,7 +212,10 @@ def _network_input(x, norm):
 def _checked_labels(labels, images):
     if labels is None:
         return None
-    labels = torch.as_tensor(np.asarray(labels.cpu() if torch.is_tensor(labels) else labels))
+    labels = np.asarray(labels.cpu() if torch.is_tensor(labels) else labels)
+    if labels.dtype.kind not in "iufb":
+        raise ValueError("labels must be class ids, whole numbers; of names make [classes.index(name) for name in names]")
+    labels = torch.as_tensor(labels)
     if labels.ndim != 1 or len(labels) != images or labels.is_floating_point():
         raise ValueError(f"labels must be {images} whole numbers, one for each image, got {labels.dtype} of shape "
                          f"{tuple(labels.shape)}")
@@ -233,7 +238,10 @@ def _target_list(targets):
     "Targets as a list; all of them stay a word until the classes are known."
     if isinstance(targets, str) and targets == "all":
         return targets
-    targets = [targets] if isinstance(targets, (str, int, np.integer)) else list(targets)
+    if torch.is_tensor(targets) or isinstance(targets, np.ndarray):
+        raise ValueError("targets is an array; for one class for each image pass labels=ids, targets='true'; for the same "
+                         "classes for every image pass a list")
+    targets = [targets] if isinstance(targets, (str, int, np.integer)) else list(targets or ())
     if not targets:
         raise ValueError("no target was given; ask for example for targets=('predicted', 'true')")
     return targets
@@ -292,6 +300,29 @@ def _joined(parts):
     by_layer = [{layer: torch.cat([part[layer] for part in kind]) for layer in kind[0]} for kind in (maps, colours)]
     return *by_layer, *(torch.cat(kind) for kind in rest)
 
+# %% ../nbs/09_gradcam.ipynb #2420821c
+_nearly = dict(layer="layers", target="targets", label="labels", class_names="classes", norm="normalisation", mean="normalisation")
+
+
+def _check_arguments(options, batch_size):
+    "Raise ValueError for a misspelt argument and for parts of no image."
+    for name in options:
+        if name in _nearly:
+            raise ValueError(f"explain has no argument {name!r}; did you mean {_nearly[name]}=?")
+    whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size > 0):
+        raise ValueError(f"batch_size={batch_size!r}; at least one image must be computed at a time, in whole numbers")
+
+
+def _find_classes(model, x, given):
+    "Class names as given, as the model carries them, or as the images have them; raises ValueError when these differ."
+    known, held = _first_known(given, _carried(model, "classes")), getattr(x, "classes", None)
+    if known is not None and held is not None and tuple(map(str, known)) != tuple(map(str, held)):
+        raise ValueError(f"these images are of other classes ({', '.join(map(str, held[:3]))}, …) than the model "
+                         f"({', '.join(map(str, known[:3]))}, …); use images of the classes it was trained on, in the "
+                         "same order, or explain them without their labels: x.images")
+    return _first_known(known, held)
+
 # %% ../nbs/09_gradcam.ipynb #e9d75459
 def explain(
     model: nn.Module,                 # maps (N,3,H,W) to logits (N,K)
@@ -307,9 +338,10 @@ def explain(
 ) -> Explanation:                     # maps, targets, logits; shows itself
     "Explain the logits of a batch by maps of evidence; raises ValueError for unusable input, layers, targets, options."
     name, function = cam_method(method)
+    _check_arguments(options, batch_size)
     norm = _find_normalisation(model, normalisation)
     labels = getattr(x, "labels", None) if labels is None else labels
-    classes = _first_known(classes, _carried(model, "classes"), getattr(x, "classes", None))
+    classes = _find_classes(model, x, classes)
     x, pictures = _network_input(getattr(x, "images", x), norm)
     x, targets = fitting_input(unwrap(model), x), _target_list(targets)
     labels, notes = _checked_labels(labels, len(x)), []

@@ -42,7 +42,7 @@ def smooth(
     return (_average(losses, beta) + _average(losses[::-1], beta)[::-1]) / 2
 
 # %% ../nbs/05_lr_finder.ipynb #48c84750
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LRCurve:
     "A learning-rate sweep: rates, raw and smoothed losses, why it ended, and what each rule reads from it."
     lrs: tuple       # the rate of each step
@@ -52,6 +52,13 @@ class LRCurve:
     guessing: float | None = None  # the cross-entropy of guessing, log(classes), where it is known
     repeats: tuple = ()    # further sweeps (`LRCurve`), over the data in other orders
     confirmed: tuple = ()  # (rate, loss) of each short training, where `confirm` asked for them
+
+# %% ../nbs/05_lr_finder.ipynb #f776189c
+@patch
+def __repr__(self: LRCurve):
+    found = f"recommended {self.recommended:.2g}" if self.recommended else self.reason
+    return (f"LRCurve({len(self.lrs)} rates from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g}, ended: {self.stopped}; "
+            f"{found})")
 
 # %% ../nbs/05_lr_finder.ipynb #522ae6b6
 def _first_valley(losses):
@@ -404,7 +411,7 @@ def lr_find(
     stop_at: float = 4.0,                 # stop when the averaged loss is this many times the lowest
     autocast: torch.dtype | None = None,  # compute in this type, e.g. torch.bfloat16
     sweeps: int = 1,                      # orders of the data to sweep in, and to confirm in; 3 give an interval
-    confirm: bool | int = False,          # train at up to fifteen rates, so many steps each (True: `steps`)
+    confirm: bool | int = False,          # train at up to seventeen rates, so many steps each (True: `steps`)
     valid=None,                           # batches on which these trainings are judged; None: on the next ones
 ) -> LRCurve:
     """Sweep the learning rate upwards; model, optimiser, loader and all random states are left exactly as they were.

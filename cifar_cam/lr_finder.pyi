@@ -6,7 +6,7 @@ import torch
 __all__ = ['smooth', 'LRCurve', 'lr_find', 'RangeTest', 'range_test']
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LRCurve:
     lrs: tuple
     losses: tuple
@@ -15,6 +15,9 @@ class LRCurve:
     guessing: float | None = ...
     repeats: tuple = ...
     confirmed: tuple = ...
+
+    def __repr__(self):
+        ...
 
     @property
     def diverged(self):

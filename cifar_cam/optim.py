@@ -11,6 +11,7 @@ __all__ = ['schedules', 'optimizers', 'Schedule', 'constant', 'one_cycle', 'mult
 import inspect
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from fastcore.basics import patch
@@ -68,10 +69,14 @@ def plot(
     return draw.curves(rates, ax=ax, x=epochs, xlabel="epoch", ylabel="learning rate")
 
 # %% ../nbs/04_optim.ipynb #a376fb51
-def _check_length(epochs, steps_per_epoch):
+def _check_length(epochs, steps_per_epoch, **rates):
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError("a schedule needs at least one epoch of one step, "
                          f"got {epochs} epochs of {steps_per_epoch} steps")
+    for name, rate in rates.items():
+        if rate is not None and not (isinstance(rate, Real) and 0 <= rate < math.inf):
+            raise ValueError(f"{name}={rate!r}; a learning rate is a finite number of at least 0: below it training would "
+                             "go uphill")
 
 # %% ../nbs/04_optim.ipynb #65e51c15
 def constant(
@@ -79,8 +84,8 @@ def constant(
     epochs: int,           # length in epochs
     steps_per_epoch: int,  # batches in an epoch, len(loader)
 ) -> Schedule:
-    "The same rate throughout."
-    _check_length(epochs, steps_per_epoch)
+    "The same rate throughout; raises ValueError for a rate or length that is none."
+    _check_length(epochs, steps_per_epoch, lr=lr)
     return Schedule("constant", epochs * steps_per_epoch, steps_per_epoch, lambda step: lr)
 
 # %% ../nbs/04_optim.ipynb #f7079ae1
@@ -110,7 +115,7 @@ def one_cycle(
     lr_final: float | None = None,     # rate at the end of that phase; default: lr_end / 100
 ) -> Schedule:
     "Up to `lr_max` at `peak_epoch`, down to `lr_end`; raises ValueError when the peak is not inside the run."
-    _check_length(epochs, steps_per_epoch)
+    _check_length(epochs, steps_per_epoch, lr_max=lr_max, lr_start=lr_start, lr_end=lr_end, lr_final=lr_final)
     peak_epoch = 0.3 * epochs if peak_epoch is None else peak_epoch
     if not 0 < peak_epoch < epochs * (1 - annihilation):
         raise ValueError(f"the peak at epoch {peak_epoch:g} must lie inside the run of {epochs} epochs; "
@@ -134,8 +139,8 @@ def multi_step(
     milestones: tuple,     # epochs (counted from 0) from which the rate is multiplied once more
     gamma: float = 0.1,    # the factor
 ) -> Schedule:
-    "The rate times `gamma` from each milestone on."
-    _check_length(epochs, steps_per_epoch)
+    "The rate times `gamma` from each milestone on; raises ValueError for a rate or length that is none."
+    _check_length(epochs, steps_per_epoch, lr=lr)
     return Schedule("multi-step", epochs * steps_per_epoch, steps_per_epoch,
                     lambda step: lr * gamma ** sum(step // steps_per_epoch >= m for m in milestones))
 
@@ -151,9 +156,12 @@ def cyclic(
     by_epoch: bool = False,     # change the rate between epochs only
     momentum: tuple | None = None,  # (at the top of the first cycle, at the bottom), e.g. (0.8, 0.9); None: left alone
 ) -> Schedule:
-    "Up and down again, in triangles."
-    _check_length(epochs, steps_per_epoch)
+    "Up and down again, in triangles; raises ValueError for a cycle that is none."
+    _check_length(epochs, steps_per_epoch, lr_min=lr_min, lr_max=lr_max)
     down = up_epochs if down_epochs is None else down_epochs
+    if up_epochs <= 0 or down <= 0 or lr_min > lr_max:
+        raise ValueError("a cycle needs up_epochs and down_epochs above 0 and lr_min of at most lr_max, "
+                         f"got {up_epochs=}, {down_epochs=}, {lr_min=}, {lr_max=}")
 
     def height(step):
         epoch = step // steps_per_epoch if by_epoch else step / steps_per_epoch
@@ -176,7 +184,7 @@ def plateau(
     lr_min: float = 0.0,      # never below this
 ) -> Schedule:
     "The rate times `factor` whenever the validation loss has not improved for more than `patience` epochs."
-    _check_length(epochs, steps_per_epoch)
+    _check_length(epochs, steps_per_epoch, lr=lr, lr_min=lr_min)
     if not 0 < factor < 1 or patience < 0 or lr_min > lr:
         raise ValueError("plateau needs 0 < factor < 1, patience of at least 0 and lr_min below lr, "
                          f"got {factor=}, {patience=}, {lr_min=}, {lr=}")
@@ -200,7 +208,7 @@ def linear(
     warm_up: float = 0.0,  # share of the run in which the rate first rises from zero
 ) -> Schedule:
     "From `lr_max` straight to zero, which the step after the last would reach; raises ValueError for an unfit warm-up."
-    _check_length(epochs, steps_per_epoch)
+    _check_length(epochs, steps_per_epoch, lr_max=lr_max)
     if not 0 <= warm_up < 1:
         raise ValueError(f"warm_up={warm_up} is no share of the run; give 0 or more and less than 1")
     total = epochs * steps_per_epoch
@@ -336,6 +344,7 @@ class Muon(torch.optim.Optimizer):
         steps: int = 3,                # see `orthogonalise`
     ):
         super().__init__(groups, dict(lr=0.1, momentum=momentum, weight_decay=0.0, orthogonal=False, ends=1.0))
+        _check_length(1, 1, **{f"lr of group {k}": group["lr"] for k, group in enumerate(self.param_groups)})
         self.steps = steps
         for group in self.param_groups:
             if group["orthogonal"]:
@@ -420,7 +429,7 @@ def muon(
     head_lr: float = 1340.0,     # rate of matrices (the classifier)
     momentum: float = 0.85,      # of biases, norms and matrices
     orthogonal_momentum: float = 0.6,  # of the filters
-    decay: float = 4e-3,         # share of biases, norms and matrices lost in one step at the full rate
+    decay: float = 4e-3,         # rate times weight_decay of biases, norms, matrices; momentum multiplies it
     first_ends: float = 0.375,   # share of the run after which the bias of a fixed first layer rests
     steps: int = 3,              # see `orthogonalise`
 ) -> Muon:

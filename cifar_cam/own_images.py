@@ -33,6 +33,7 @@ from .gradcam import Explanation, explain
 from .model import create_model
 from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
                                 within)
+from .trainer import answers
 
 # %% ../nbs/09b_own_images.ipynb #647e7a13
 def _pictures_in(folder):
@@ -271,12 +272,14 @@ def _class_names(model, given, count):
 
 # %% ../nbs/09b_own_images.ipynb #18ceeaf5
 def _called(model, x):
-    "What the model answers; a shape that it does not take is said in words."
+    "What the model answers; a shape that it does not take is said in words, with the way out of this page."
     try:
-        return model(x)
-    except RuntimeError as problem:
+        return answers(model, x)
+    except ValueError as problem:
+        if not isinstance(problem.__cause__, RuntimeError):
+            raise
         raise ValueError(f"the model does not take pictures of {x.shape[2]}×{x.shape[3]} "
-                         f"({plain(str(problem).splitlines()[0])}); pass the size= it was made for") from problem
+                         f"({plain(str(problem.__cause__).splitlines()[0])}); pass the size= it was made for") from problem
 
 # %% ../nbs/09b_own_images.ipynb #85eeba6e
 def _logits(model, pixels, norm, batch_size=64):
@@ -369,10 +372,11 @@ class ImageExplanations:
     def __repr__(self):
         return f"ImageExplanations({self.classified!r}, {self.explanation!r})"
 
-    def __getattr__(self, name):
-        if name in ("names", "failed", "pictures", "classes", "probabilities"):
-            return getattr(self.classified, name)
-        raise AttributeError(name)
+    names = property(lambda self: self.classified.names, doc="What the pictures are called.")
+    failed = property(lambda self: self.classified.failed, doc="(name, reason) of what was left out.")
+    pictures = property(lambda self: self.classified.pictures, doc="`Fitted` for each picture.")
+    classes = property(lambda self: self.classified.classes, doc="Class names.")
+    probabilities = property(lambda self: self.classified.probabilities, doc="Softmax of the logits, (picture, class).")
 
 # %% ../nbs/09b_own_images.ipynb #3c0f8f92
 _ranks = ("likeliest", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")

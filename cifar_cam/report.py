@@ -586,7 +586,8 @@ def _test_words(record):
                 "The test accuracy above is that of the final weights." + again)
     if not overall_result(record):
         return "The test set has not been read."
-    return "The test set was read once, after training, and nothing was chosen by it." + again
+    when = "after training only" if twice else "once, after training"
+    return f"The test set was read {when}, and nothing was chosen by it." + again
 
 # %% ../nbs/12_report.ipynb #85d95195
 def _contradiction(record):
@@ -770,7 +771,7 @@ def _classes(record):
 
 # %% ../nbs/12_report.ipynb #3e4458d6
 def _mistake_words(predictions, positions):
-    "The mistakes at these positions, for who cannot see them."
+    "The mistakes at these positions, for those who cannot see them."
     p = predictions
     return "; ".join(f"picture {p.index[k]}: {p.classes[p.labels[k]]} taken for {p.classes[p.predicted[k]]} "
                      f"({percent(p.confidence[k], 0)})" for k in positions)
@@ -805,8 +806,10 @@ def _mistakes(record):
     if p is not None and not surest:
         return _card(title, "<p>There is no mistake in the test set.</p>\n")
     counted = f"<p>{len(p.mistakes()):,} of {len(p):,} test pictures were named wrong. {_here}</p>\n" if p else ""
+    one_layer = len(record.recipe.get("explain_layers") or ()) < 2  # then nothing compares layers
+    named = {name: words for name, words in _mistake_figures.items() if name in record.figures or not (one_layer and name == "gradcam_layers")}
     figures = [_picture(record, name, f"{what}. {surest}".strip(), caption, "the pictures cannot be shown")
-               for name, (what, caption) in _mistake_figures.items()]
+               for name, (what, caption) in named.items()]
     return _card(title, counted, *figures, _surest_table(p))
 
 # %% ../nbs/12_report.ipynb #9b8d370e

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['precisions', 'teams', 'course_logs', 'ahead_steps', 'ahead_seconds', 'pick_device', 'fastest_precision',
-           'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'out_of_memory',
-           'LookCloser', 'evaluating', 'Interrupt', 'deterministic_algorithms', 'kept_memory', 'in_notebook',
-           'epoch_line', 'Progress', 'log_line', 'CourseLog']
+           'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'check_batch',
+           'out_of_memory', 'answers', 'check_answers', 'LookCloser', 'evaluating', 'Interrupt',
+           'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
 
 # %% ../nbs/07_trainer.ipynb #7e8b98ed
 import ctypes
@@ -19,6 +19,7 @@ import time
 import warnings
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,7 @@ from fastcore.basics import patch
 from . import lr_finder
 from .augment import random_states, restore_random_states
 from .checkpoint import BatchHistory, CheckpointError, Checkpoints, History
+from .data import Images
 from .optim import Schedule, check_moves, constant, l1_penalty, one_cycle, rate_ratios, sgd
 
 # %% ../nbs/07_trainer.ipynb #7ea449bd
@@ -174,6 +176,35 @@ def _compiled(model, mode):
         raise ValueError(f"unknown way to compile {mode!r}; choose True or one of {', '.join(known)}")
     return torch.compile(model, mode=None if mode is True else mode, dynamic=False)
 
+# %% ../nbs/07_trainer.ipynb #964b304e
+def _check_batches(**sources):
+    "Raise TypeError for what gives no batches, or has no length."
+    for name, batches in sources.items():
+        if isinstance(batches, Images):
+            raise TypeError(f"{name} is a set of pictures where batches are needed; use Loader(images, policy, norm, batch_size)")
+        if batches is not None and not (hasattr(batches, "__len__") and hasattr(batches, "__iter__")):
+            raise TypeError(f"{name} is a {type(batches).__name__} where batches with a length are needed: a Loader, a "
+                            "DataLoader or a list of (x, y)")
+
+
+def _check_parts(loss, made):
+    "Raise for a loss that does not take logits, and for an optimiser that is none."
+    if isinstance(loss, torch.nn.NLLLoss) or loss is F.nll_loss:
+        raise ValueError("the negative log-likelihood loss wants log-probabilities, and a network here gives logits; "
+                         "use cross-entropy, which is both in one")
+    if made is not None and not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(f"optimizer={made!r} is no optimiser; make one over the network's weights, e.g. sgd(model)")
+
+# %% ../nbs/07_trainer.ipynb #5abd2669
+def _label(model, batches):
+    "Write on the network what its pictures are called, normalised by and how large, where it does not say so itself."
+    images, norm = getattr(batches, "images", None), getattr(batches, "norm", None)
+    if isinstance(images, Images) and norm is not None:
+        known = dict(classes=images.classes, normalisation=norm, input_size=tuple(images.images.shape[1:3]))
+        for name, value in known.items():
+            if getattr(model, name, None) is None:
+                setattr(model, name, value)
+
 # %% ../nbs/07_trainer.ipynb #562577f8
 class Learner:
     "Trains a network; `fit` or `fit_one_cycle`, then `history` and `model`. Raises ValueError for impossible settings."
@@ -197,6 +228,8 @@ class Learner:
         compile: bool | str = False,  # use `torch.compile`, or this mode of it; without a compiler go on uncompiled
         team: Alone | None = None,    # who trains together; default: the processes joined (see `07b_processes`)
     ):
+        _check_batches(train=train, valid=valid, watch=watch)
+        _check_parts(loss, optimizer)
         if select not in ("last", "best"):
             raise ValueError(f"unknown select {select!r}; choose last or best")
         if select == "best" and valid is None:
@@ -211,6 +244,7 @@ class Learner:
         self.train, self.valid, self.watch = (b if b is None else self.team.share(b) for b in (train, valid, watch))
         self.loss, self.optimizer = loss or F.cross_entropy, optimizer or sgd(model)
         check_moves(self.optimizer, self.model)
+        _label(model, train)
         self.progress, self.save_seconds = self.team.leads and _checked_log(progress), save_seconds
         self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
@@ -288,6 +322,64 @@ def refuse_probabilities(
         raise ValueError("the network returns log-probabilities, but logits are needed; "
                          "remove its final log_softmax, and use cross-entropy as the loss: it applies one itself")
 
+# %% ../nbs/07_trainer.ipynb #420d7cb2
+def check_batch(
+    batch,  # what a loader gave
+):
+    "Raise ValueError, naming the fix, unless these are pictures (N, ...) and labels (N,) that one can train on."
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        raise ValueError(f"a loader must give (x, y) or (x, y, index), this one gives {type(batch).__name__}; "
+                         "take the two out of it, for instance with a generator that has a length")
+    x, y = batch[:2]
+    if not torch.is_tensor(x) or not x.is_floating_point():
+        found = str(x.dtype).removeprefix("torch.") if torch.is_tensor(x) else type(x).__name__
+        raise ValueError(f"pictures must be a float tensor, got {found}; normalise them, as a Loader does")
+    if not torch.is_tensor(y) or y.shape != x.shape[:1] or y.is_floating_point() or y.dtype == torch.bool:
+        found = f"{y.dtype} of shape {tuple(y.shape)}".removeprefix("torch.") if torch.is_tensor(y) else type(y).__name__
+        raise ValueError(f"labels must be {len(x)} whole numbers, the class ids, got {found}; "
+                         "one-hot labels become ids with y.argmax(1), a column with y[:, 0]")
+
+# %% ../nbs/07_trainer.ipynb #213c26eb
+def out_of_memory(
+    problem: BaseException,  # any exception
+) -> bool:
+    "Whether this error says that memory is full: of a GPU, of the CPU, or of a library on them."
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
+
+# %% ../nbs/07_trainer.ipynb #5e91772c
+def answers(
+    network,          # what to call: a network, or its compiled form
+    x: torch.Tensor,  # pictures (N, C, H, W)
+):                    # what it gives
+    "What a network answers; raises ValueError, with PyTorch's own words, for pictures that it does not take."
+    try:
+        return network(x)
+    except RuntimeError as problem:
+        if out_of_memory(problem) or _is_of_the_compiler(problem):
+            raise
+        said = str(problem).strip().split("\n")[0]
+        last = x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3)
+        fix = "put their colours first, x.permute(0, 3, 1, 2)" if last else "give them the size and channels it was made for"
+        raise ValueError(f"the network does not take pictures of shape {tuple(x.shape)} ({said}); {fix}") from problem
+
+
+def check_answers(
+    logits,                # what the network gave
+    labels: torch.Tensor,  # the class ids (N,)
+):
+    "Raise ValueError, naming the fix, unless these are logits (N, K) of a network that knows these classes."
+    if not torch.is_tensor(logits) or logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] < 2:
+        found = f"shape {tuple(logits.shape)}" if torch.is_tensor(logits) else type(logits).__name__
+        raise ValueError(f"the network must return logits of shape ({len(labels)}, classes), got {found}; "
+                         "wrap it in a module that returns only these")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= logits.shape[1]:
+        raise ValueError(f"labels run from {low} to {high}, but the network gives {logits.shape[1]} logits, for 0 to "
+                         f"{logits.shape[1] - 1}; make it with num_classes={high + 1}, or count the labels from 0")
+    refuse_probabilities(logits)
+
 # %% ../nbs/07_trainer.ipynb #8a81c27a
 @patch
 def _losses(self: Learner):
@@ -347,11 +439,11 @@ def _gradients(self: Learner, x, y):
     cross_entropy, correct = 0, 0
     for part_x, part_y in self._parts(x, y):
         with self._autocast():
-            logits = self._logits(part_x)
-        logits = logits.float()
+            logits = self._logits(part_x) if self._looked else answers(self._logits, part_x)
         if not self._looked:
-            refuse_probabilities(logits)
+            check_answers(logits, part_y)
             self._looked = True
+        logits = logits.float()
         loss = self.loss(logits, part_y)
         total = loss + self.l1 * l1_penalty(self.model) if self.l1 else loss
         self._must_be_finite("loss", total)
@@ -360,15 +452,6 @@ def _gradients(self: Learner, x, y):
             cross_entropy = cross_entropy + F.cross_entropy(logits, part_y, reduction="sum")
             correct = correct + (logits.argmax(1) == part_y).sum()
     return cross_entropy, correct, len(y)
-
-# %% ../nbs/07_trainer.ipynb #213c26eb
-def out_of_memory(
-    problem: BaseException,  # any exception
-) -> bool:
-    "Whether this error says that memory is full: of a GPU, of the CPU, or of a library on them."
-    signs = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-    return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
 
 # %% ../nbs/07_trainer.ipynb #e551e8c6
 @patch
@@ -456,6 +539,8 @@ def _look_closer():
 @patch
 def _step(self: Learner, batch, step, plan):
     "Train on one batch; returns plain cross-entropy summed over the batch, correct answers, size and rate."
+    if not self._looked:
+        check_batch(batch)
     (x, y), rate = self._move(*batch[:2]), self._set_rate(plan, step)
     undo = self._undo() if self._mark is None else _look_closer
     self.team.draw(getattr(self.train, "seed", 0), self.epochs_before, step)
@@ -1111,6 +1196,15 @@ def _check_length(self: Learner, plan, epochs):
         raise ValueError(f"the schedule has {plan.steps} steps, but {epochs} epochs of {len(self.train)} batches make "
                          f"{epochs * len(self.train)}; make it with steps_per_epoch={len(self.train)}")
 
+# %% ../nbs/07_trainer.ipynb #9085c3e8
+def _check_call(epochs, plan):
+    "Raise for epochs that are no number of epochs, and a schedule that is none."
+    if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
+        raise ValueError(f"epochs={epochs!r}; train for a whole number of epochs, at least 1")
+    if not (plan is None or isinstance(plan, Schedule)):
+        raise TypeError(f"schedule={plan!r} is no Schedule; make one, e.g. constant(lr, epochs, len(loader)), or use "
+                        "fit_one_cycle(epochs, lr_max)")
+
 # %% ../nbs/07_trainer.ipynb #b411cfab
 @patch
 def fit(
@@ -1121,8 +1215,9 @@ def fit(
 ) -> History:
     """Train; returns the history. Stopped early, `interrupted` is True and the same call goes on where it stopped.
 
-    Raises ValueError for a schedule of another length or a folder with another run, FloatingPointError for a loss
-    that is not finite, MemoryError when not even one picture fits."""
+    Raises ValueError for a schedule of another length, a folder with another run, or pictures, labels and answers that
+    do not fit, FloatingPointError for a loss that is not finite, MemoryError when not even one picture fits."""
+    _check_call(epochs, schedule)
     plan = schedule or constant(self._rate, epochs, len(self.train))
     self._check_length(plan, epochs)
     with self._surroundings(), Interrupt() as interrupt:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 import torch
 
-__all__ = ['precisions', 'teams', 'course_logs', 'ahead_steps', 'ahead_seconds', 'pick_device', 'fastest_precision', 'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'out_of_memory', 'LookCloser', 'evaluating', 'Interrupt', 'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
+__all__ = ['precisions', 'teams', 'course_logs', 'ahead_steps', 'ahead_seconds', 'pick_device', 'fastest_precision', 'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'check_batch', 'out_of_memory', 'answers', 'check_answers', 'LookCloser', 'evaluating', 'Interrupt', 'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
 
 
 precisions: dict
@@ -171,7 +171,19 @@ def refuse_probabilities(outputs: torch.Tensor) -> None:
     ...
 
 
+def check_batch(batch) -> None:
+    ...
+
+
 def out_of_memory(problem: BaseException) -> bool:
+    ...
+
+
+def answers(network, x: torch.Tensor):
+    ...
+
+
+def check_answers(logits, labels: torch.Tensor) -> None:
     ...
 
 

@@ -550,22 +550,10 @@ def test_rot_is_noticed_everywhere(tmp_path, monkeypatch):
     record("every 17th byte of the cached files flipped, and cut at every block", rot(tmp_path, monkeypatch, 17))
 
 
-def test_cifar100_is_guarded_by_its_md5(tmp_path, monkeypatch):
-    small_cifar(tmp_path, monkeypatch)
-    good = (tmp_path/"cifar-10-python.tar.gz").read_bytes()
-    layout = dict(data._archives["cifar10"], sha256=None, md5=hashlib.md5(good).hexdigest())
-    monkeypatch.setitem(data._archives, "cifar10", layout)
-    cifar10(tmp_path/"home")
-    (tmp_path/"home"/"cifar10.npz").unlink()
-    archive = tmp_path/"home"/"cifar-10-python.tar.gz"
-    archive.write_bytes(bytes(len(good)))
-    cifar10(tmp_path/"home")  # noticed, fetched again
-    assert archive.read_bytes() == good
-    monkeypatch.setitem(data._archives, "cifar10", layout | dict(md5="0" * 32))
-    (tmp_path/"home"/"cifar10.npz").unlink()
-    with pytest.raises(DownloadError, match="came with the wrong MD5 and was removed"):
-        cifar10(tmp_path/"home")
-    assert not archive.exists()
+def test_both_archives_are_guarded_by_their_sha256():
+    assert {kind: (layout["sha256"][:8], layout["size"]) for kind, layout in data._archives.items()} == {
+        "cifar10": ("6d958be0", 170_498_071), "cifar100": ("85cd44d0", 169_001_437)}
+    assert all(re.fullmatch("[0-9a-f]{64}", layout["sha256"]) for layout in data._archives.values())
 
 
 # Several processes, and disks that fail
