@@ -59,6 +59,9 @@ def attribution(
     else:
         explained = explain(model, x, labels=targets, layers=layers if has_layers(method) else None, targets=["true"],
                             method=method, batch_size=batch_size)
+        if len(explained.layers) > 1:
+            raise ValueError(f"one map for each image needs one layer, got {', '.join(explained.layers)}; ask for each in "
+                             "turn")
         maps = explained.raw[explained.layers[-1]][:, 0]
         maps = maps.abs() if explained.signed else maps
     if maps.ndim != 3 or len(maps) != len(x) or not maps.isfinite().all():
@@ -686,6 +689,8 @@ def sanity_check(
     batch_size: int = 256,      # images computed at a time
 ) -> SanityCheck:               # score, verdict, figure
     "Do the maps change when the network forgets? (Adebayo et al. 2018) Raises ValueError for what `explain` refuses."
+    if draws < 1:
+        raise ValueError(f"draws={draws}; weights must be drawn at least once")
     case = _case(model, images, labels, target, layers, normalisation, None, batch_size)
     layer = case.layers[-1]
     ranks, likeness, maps = _left_over(model, case, [(method, layer)], draws, independent, seed, batch_size)[0]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state',
-           'Checkpoints', 'BatchHistory', 'History', 'save_model', 'load_model', 'LoadedRun', 'load_run',
+           'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model', 'LoadedRun', 'load_run',
            'import_state_dict']
 
 # %% ../nbs/06_checkpoint.ipynb #b0b23607
@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 from array import array
@@ -447,6 +448,15 @@ def plot_column(
             ax.legend(frameon=False)
     return ax
 
+# %% ../nbs/06_checkpoint.ipynb #149ac177
+def check_names(
+    classes,      # class names in label order
+    logits: int,  # how many logits the network gives
+):
+    "Raise ValueError unless there is one name for each logit."
+    if len(classes) != logits:
+        raise ValueError(f"{len(classes)} class names for a network with {logits} logits; give one for each, in label order")
+
 # %% ../nbs/06_checkpoint.ipynb #305dce5f
 def save_model(
     folder: Path | str,     # where to put it
@@ -455,10 +465,12 @@ def save_model(
     norm: Normalisation,    # how its input is normalised
     recipe: dict | None = None,  # what it was trained with, for the record
 ) -> Path:
-    "Write a model as a sealed folder: `weights.safetensors`, `model.json`, `manifest.json`."
+    """Write a model as a sealed folder: `weights.safetensors`, `model.json`, `manifest.json`; raises ValueError for one
+    that could not be rebuilt, or class names that are not its."""
     if not hasattr(model, "made_by"):
         raise ValueError("only a model made by create_model can be rebuilt from a folder; "
                          "save other models' state_dict yourself")
+    check_names(classes, model.made_by["num_classes"])
     card = dict(made_by=model.made_by, classes=list(classes), normalisation=norm.to_dict(), recipe=recipe)
     card |= dict(input_size=list(model.input_size)) if getattr(model, "input_size", None) else {}
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
@@ -513,16 +525,37 @@ def load_run(
     return LoadedRun(model, model.recipe, model.classes, model.normalisation, history, folder)
 
 # %% ../nbs/06_checkpoint.ipynb #81cddfdc
+def _weights_in(state):
+    "The weights in what training scripts save: under a usual key, and without the prefix of a wrapper."
+    for key in ("state_dict", "model_state_dict", "model", "net"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    for prefix in ("module.", "_orig_mod."):
+        if state and all(str(name).startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
 def import_state_dict(
-    path: Path | str,         # a .pt or .pth file holding a state dict
+    path: Path | str,         # a .pt or .pth file holding a state dict, alone or in a checkpoint under a usual key
     model: torch.nn.Module,   # the network it belongs to; it is changed
 ) -> torch.nn.Module:
     "Load a PyTorch state dict into `model` with the restricted reader; raises CheckpointError with the reason."
+    if not Path(path).is_file():
+        raise CheckpointError(f"cannot import {path}: there is no such file; correct the path")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state.get("state_dict", state))
     except Exception as problem:
-        reason = plain((str(problem) or repr(problem)).splitlines()[0])
-        raise CheckpointError(f"cannot import {path}: {reason}; "
-                              "it must be a state_dict of this very network") from problem
+        reason = re.sub(r"\x1b\[[0-9;]*m", "", str(problem) or repr(problem)).splitlines()[0]
+        raise CheckpointError(f"cannot import {path}: {plain(reason)}; it must be a state dict, saved with "
+                              "torch.save(model.state_dict(), path), which holds no code") from problem
+    if not isinstance(state, dict):
+        raise CheckpointError(f"cannot import {path}: it holds a {type(state).__name__}; save model.state_dict()")
+    try:
+        model.load_state_dict(_weights_in(state))
+    except Exception as problem:
+        found = [line.strip() for line in (str(problem) or repr(problem)).splitlines()]
+        reason = plain(" ".join(found[1:3] or found))
+        raise CheckpointError(f"cannot import {path}: these are not the weights of this network ({reason[:300]}); make the "
+                              "network they were trained in") from problem
     return model

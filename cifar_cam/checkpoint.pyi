@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state', 'Checkpoints', 'BatchHistory', 'History', 'save_model', 'load_model', 'LoadedRun', 'load_run', 'import_state_dict']
+__all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state', 'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model', 'LoadedRun', 'load_run', 'import_state_dict']
 
 
 batch_columns: tuple
@@ -121,6 +121,10 @@ def read_sealed(folder: Path | str) -> dict:
 
 
 def load_state(folder: Path | str):
+    ...
+
+
+def check_names(classes, logits: int) -> None:
     ...
 
 

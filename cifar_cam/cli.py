@@ -35,9 +35,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 # %% ../nbs/14_cli.ipynb #15cb5484
-def _shared(command, data="the recipe's"):
-    command.add_argument("--out", help="folder for what is written")
-    command.add_argument("--seed", type=int, default=0, help="settles everything random (default 0)")
+def _shared(command, data="the recipe's", out="folder for what is written"):
+    command.add_argument("--out", help=out)
     command.add_argument("--data", help="shapes, cifar10, cifar100, mnist, fashion-mnist, tiny-imagenet, or the path "
                          f"of a folder of class folders, an archive or an .npz file (default: {data})")
     command.add_argument("--pixels", type=int,
@@ -46,14 +45,21 @@ def _shared(command, data="the recipe's"):
                          help="leave out pictures of such a folder that cannot be read, and list them")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
 
+
+def _whole(word):
+    "A whole number from 0, as argparse wants it checked."
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 0")
+    return int(word)
+
 # %% ../nbs/14_cli.ipynb #6496ccb4
-def _training(command):
-    _shared(command)
+def _training(command, out):
+    _shared(command, out=out)
+    command.add_argument("--seed", type=_whole, default=0, help="settles everything random (default 0)")
     command.add_argument("--precision", default="auto", choices=["auto", *precisions],
                          help="auto: what a short timing finds fastest")
-    command.add_argument("--workers", type=int, default=0,
+    command.add_argument("--workers", type=_whole, default=0,
                          help="processes that prepare batches, for recipes whose loader is albumentations (default 0)")
-    command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
 # %% ../nbs/14_cli.ipynb #34affe23
@@ -65,17 +71,18 @@ def _mode(command):
 def _add_train(commands):
     "demo and train"
     demo = commands.add_parser("demo", help="train on drawn shapes, offline, in about a minute, and write a report")
-    _training(demo)
+    _training(demo, "the run folder (default runs/demo)")
     demo.set_defaults(command=train_command, recipe="demo", mode="fixed")
     train = commands.add_parser("train", help="train by a recipe and write a report")
     train.add_argument("--recipe", required=True, help="a name from `cifar-cam recipes`")
     for command in (demo, train):
+        command.add_argument("--epochs", type=int, help="train this many epochs; the schedule is scaled with them")
         command.add_argument("--compile", nargs="?", const=True, default=False, metavar="MODE",
                              help="compile the network first, e.g. --compile reduce-overhead on a GPU (default: do not)")
         command.add_argument("--track", action="append", default=[], metavar="TRACKER",
                              help="also tell tensorboard, trackio, mlflow or wandb; may be repeated")
     _mode(train)
-    _training(train)
+    _training(train, "the run folder (default runs/RECIPE)")
     train.set_defaults(command=train_command)
 
 # %% ../nbs/14_cli.ipynb #8ff68f01
@@ -132,7 +139,8 @@ def _add_lr_find(commands):
     find.add_argument("--sweeps", type=int, default=1,
                       help="sweeps over the data in other orders; 3 give an interval (default 1)")
     find.add_argument("--confirm", action="store_true", help="train shortly at rates around, recommend the best")
-    _training(find)
+    _mode(find)
+    _training(find, "folder for curve and numbers (default runs/lr-find)")
     find.set_defaults(command=lr_find_command)
 
 # %% ../nbs/14_cli.ipynb #ff7803a7
@@ -140,7 +148,7 @@ def lr_find_command(
     options: argparse.Namespace,  # what was read from the words
 ) -> int:                         # 0, or 2 where the curve carries no recommendation
     "Sweep the learning rate of a recipe and draw the curve."
-    chosen = recipe(options.recipe)
+    chosen = recipe(options.recipe, options.mode)
     learner, *_ = prepare(chosen, _data(options, chosen.data), seed=options.seed, device=options.device,
                           precision=options.precision, workers=options.workers, progress=not options.quiet)
     settings = {**chosen.finder, **({} if options.steps is None else {"steps": options.steps})}
@@ -160,7 +168,7 @@ def lr_find_command(
 def _add_evaluate(commands):
     evaluate = commands.add_parser("evaluate", help="measure a run's model, class by class")
     evaluate.add_argument("run", help="a run folder")
-    _shared(evaluate, "the run's")
+    _shared(evaluate, "the run's", "folder for predictions.npz (default: none is written)")
     evaluate.set_defaults(command=evaluate_command)
 
 # %% ../nbs/14_cli.ipynb #e2547d42
@@ -169,6 +177,15 @@ def _placed(model, options):
     if options.device != "auto":
         getattr(model, "model", model).to(pick_device(options.device))
     return model
+
+
+def _doubt_test_set(test, recorded, who):
+    "Say on stderr when these are not the test pictures of the run's own record."
+    known = recorded.get("test_fingerprint")
+    if known and known != test.fingerprint():
+        print(f"{who}: these {len(test):,} pictures are not the {recorded['test']:,} that the run was tested on; if they come "
+              "from the same set, divided anew or with pictures added, some of them may have been trained on",
+              file=sys.stderr)
 
 
 def _run_and_test_set(options):
@@ -184,6 +201,7 @@ def _run_and_test_set(options):
             raise
         raise ValueError(f"this run was trained on {source}, and only the name is recorded; "
                          "say with --data where it is") from problem
+    _doubt_test_set(test, record["data"], "cifar-cam")
     if test.classes != loaded.classes:
         raise ValueError(f"the data's classes ({', '.join(test.classes)}) are not the model's "
                          f"({', '.join(loaded.classes)}); use --data with the set the run was trained on")
@@ -210,7 +228,7 @@ def evaluate_command(
 def _add_report(commands):
     reporting = commands.add_parser("report", help="write a run's report anew")
     reporting.add_argument("run", help="a run folder")
-    _shared(reporting, "the run's")
+    reporting.add_argument("--out", help="file or folder for the page (default: the run folder)")
     reporting.set_defaults(command=report_command)
 
 # %% ../nbs/14_cli.ipynb #3eafb9c6
@@ -227,7 +245,7 @@ def report_command(
 def _add_explain(commands):
     explaining = commands.add_parser("explain", help="draw with Grad-CAM: a run's mistakes, or pictures of your own")
     explaining.add_argument("run", nargs="+", help="a run folder; or pictures, or a folder of them")
-    _shared(explaining, "the run's")
+    _shared(explaining, "the run's; only for a run's mistakes", "folder for figures (default: RUN/figures; for pictures explained)")
     explaining.set_defaults(command=explain_command)
     explaining.add_argument("--layers", nargs="+", help="layers to look at (default: the deepest of at least 5 pixels)")
     explaining.add_argument("--targets", nargs="+", help="predicted, true, a class, or a contrast a,b "
@@ -239,19 +257,19 @@ def _add_explain(commands):
 
 # %% ../nbs/14_cli.ipynb #24246aab
 def _about_mistakes(group):
-    group.add_argument("--count", type=int, default=10, help="how many mistakes (default 10)")
-    group.add_argument("--by", default="confidence", choices=["confidence", "loss", "margin", "index"],
-                       help="which first")
+    group.add_argument("--count", type=int, help="how many mistakes (default 10)")
+    group.add_argument("--by", choices=["confidence", "loss", "margin", "index"],
+                       help="which first (default confidence)")
 
 # %% ../nbs/14_cli.ipynb #5d8a2839
 def _about_pictures(group):
     group.add_argument("--model", help="a run folder or a .safetensors file (default: the network that comes with "
                        "the package)")
-    group.add_argument("--top", type=int, default=5, help="how many classes to list (default 5)")
+    group.add_argument("--top", type=int, help="how many classes to list (default 5)")
     group.add_argument("--class", dest="chosen", action="append", metavar="NAME",
                        help="draw the evidence for this class; may be repeated")
     group.add_argument("--size", type=int, help="height and width the network takes (default: the model's)")
-    group.add_argument("--how", default="crop", choices=ways_to_fit, help="how a picture is made square (default crop)")
+    group.add_argument("--how", choices=ways_to_fit, help="how a picture is made square (default crop)")
     group.add_argument("--skip", action="store_true", help="leave out pictures that cannot be read, and list them")
 
 # %% ../nbs/14_cli.ipynb #f4c25be9
@@ -270,9 +288,12 @@ def _targets(words):
 # %% ../nbs/14_cli.ipynb #1cc3295e
 def _explain_mistakes(options) -> int:
     "Draw a run's most confident mistakes beside what the network saw in them."
+    count = 10 if options.count is None else options.count
+    if count < 1:
+        raise ValueError(f"--count {count}: ask for at least one mistake")
     loaded, test, precision = _run_and_test_set(options)
     predictions = predict(loaded.model, test, precision=precision)
-    chosen = predictions.mistakes(options.count, by=options.by)
+    chosen = predictions.mistakes(count, by=options.by or "confidence")
     if not len(chosen):
         print("the model makes no mistake on this set; nothing to explain")
         return 0
@@ -294,7 +315,7 @@ def _picture_targets(options):
     if "true" in named:
         raise ValueError("nobody knows the true class of your own pictures; name a class with --class, or leave "
                          "--targets out")
-    return list(_targets(named)) if named else min(3, options.top)
+    return list(_targets(named)) if named else min(3, options.top or 5)
 
 # %% ../nbs/14_cli.ipynb #7d2441ba
 def _explain_pictures(options) -> int:
@@ -304,20 +325,36 @@ def _explain_pictures(options) -> int:
     sources = options.run[0] if len(options.run) == 1 and Path(options.run[0]).is_dir() else options.run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
-        found = explain_images(model, sources, _picture_targets(options), options.layers, method, options.top,
-                               options.size, options.how, skip=options.skip)
+        found = explain_images(model, sources, _picture_targets(options), options.layers, method, options.top or 5,
+                               options.size, options.how or "crop", skip=options.skip)
     paths = found.save(options.out or "explained")
     print(found.classified)
     print("\n".join(f"figure: {path}" for path in paths[:-1]) + f"\nnumbers: {paths[-1]}")
     return 0
 
 # %% ../nbs/14_cli.ipynb #3afb6029
+_of_mistakes = dict(count="--count", by="--by", data="--data", pixels="--pixels", skip_corrupt="--skip-corrupt")
+_of_pictures = dict(top="--top", chosen="--class", size="--size", how="--how", skip="--skip")
+
+
+def _refuse_foreign(options, foreign, subject):
+    "Raise ValueError for options that belong to the other kind of explanation."
+    given = [word for name, word in foreign.items() if getattr(options, name) not in (None, False)]
+    if given:
+        raise ValueError(f"{', '.join(given)} cannot be used for {subject}; leave out what is not meant for it "
+                         "(cifar-cam explain --help has two groups)")
+
+
 def explain_command(
     options: argparse.Namespace,  # what was read from the words
 ) -> int:                         # 0
     "Explain a run's mistakes, or pictures of one's own."
+    if len(options.run) > 1 and all((Path(run)/"run.json").is_file() for run in options.run):
+        raise ValueError("these are several runs; explain one at a time, or put them side by side with cifar-cam compare")
     if _means_pictures(options):
+        _refuse_foreign(options, _of_mistakes, "pictures of your own")
         return _explain_pictures(options)
+    _refuse_foreign(options, _of_pictures, "a run's mistakes")
     options.run = options.run[0]
     return _explain_mistakes(options)
 
@@ -389,6 +426,8 @@ def app_command(
     options: argparse.Namespace,  # what was read from the words
 ) -> int:                         # 0
     "Start the app, or write it as a Space."
+    if options.port is not None and not 0 < options.port < 65536:
+        raise ValueError(f"--port {options.port}: a port is a number from 1 to 65535")
     if options.space is None:
         serve(options.runs or None, options.host, options.port, not options.no_browser, examples=options.examples,
               data=options.data)

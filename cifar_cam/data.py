@@ -286,9 +286,11 @@ def shapes(
     train: int = 6000,  # number of training pictures, at least 10
     test: int = 1000,   # number of test pictures, at least 10
     seed: int = 0,      # decides every pixel
-    pixels: int = 32,   # height and width
+    pixels: int = 32,   # height and width, at least 8
 ) -> tuple:             # (training `Images`, test `Images`), masks included
-    "Ten classes of drawn objects, offline and deterministic, with masks; raises ValueError below 10 pictures."
+    "Ten classes of drawn objects, offline and deterministic, with masks; raises ValueError below 10 pictures or 8 pixels."
+    if pixels < 8:
+        raise ValueError(f"pixels={pixels}: a shape needs at least 8 to be one")
     if min(train, test) < 10:
         raise ValueError(f"shapes needs at least 10 pictures in each set, one of each class; got train={train}, "
                          f"test={test}")
@@ -895,12 +897,15 @@ def load_data(
     "Load a data set by name or path; raises ValueError or FileNotFoundError naming what was expected."
     from cifar_cam import more_data  # it stands on this module, and so can be asked only now
     known = {"shapes": lambda: shapes(seed=0), "cifar10": cifar10, "cifar100": cifar100, **more_data.data_sets}
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"data is loaded by name or path, got {type(source).__name__}; of pictures in memory make `Images`, and "
+                        "give both sets as (train, test)")
     if str(source) in known:
         return known[str(source)]()
     path = Path(source)
     if not _there(path):
-        raise FileNotFoundError(f"no data called {plain(source)!r}: it is neither one of {', '.join(known)} nor an "
-                                "existing file or folder; correct the name or path")
+        raise FileNotFoundError(f"no data called {plain(source)!r}: it is neither one of {', '.join(known)} nor an existing "
+                                f"file or folder; {draw.nearest(source, known)}correct the name or path")
     if path.name.endswith((".tar.gz", ".tgz", ".tar")) and path.is_file():
         return _from_archive(path, _kind_of(path))
     if (path/"data_batch_1").is_file():

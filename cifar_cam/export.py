@@ -25,7 +25,7 @@ from torch import nn
 
 from . import show as draw
 from .capture import find_layer, fitting_input, hooked, listen, undisturbed, unwrap
-from .checkpoint import History, load_model, read_sealed, write_sealed
+from .checkpoint import History, check_names, load_model, read_sealed, write_sealed
 from .data import Normalisation
 from .download import plain, write_atomic
 from .gradcam import explain
@@ -367,6 +367,8 @@ def export_onnx(
     model = own_model(model)
     network, size = deployed(model, cam_layer, size, normalisation)
     classes = classes or getattr(model, "classes", None) or ()
+    if classes and hasattr(model, "made_by"):
+        check_names(classes, model.made_by["num_classes"])
     data = _onnx_bytes(_trace(network, size), network, _metadata(network, classes))
     gaps = _compare(_session(data), network, size, tolerance)
     write_atomic(path, data)

@@ -509,6 +509,7 @@ def compare_methods(
     **known,               # classes, normalisation, batch_size, passed to `explain`
 ) -> dict:                 # method -> Explanation
     "Explanations of the same pictures by several methods; `known` goes to `explain`, which raises ValueError."
+    names = [names] if isinstance(names, str) or callable(names) else names
     def layers_for(name):
         return None if cam_method(name)[0] in input_methods else layers
     return {cam_method(name)[0]: explain(model, x, labels, layers_for(name), [target], name, **known) for name in names}
@@ -520,6 +521,8 @@ def plot_methods(
     tile: float = 0.96,   # width of a tile in inches
 ):  # matplotlib Figure
     "Overlays: a row for each picture and layer, a column for each method."
+    if not explanations:
+        raise ValueError("there is no explanation to draw; name at least one method")
     first = next(iter(explanations.values()))
     layers = [name for e in explanations.values() for name in e.layers if name != "input"]
     layers = list(dict.fromkeys(layers)) or ["input"]

@@ -376,7 +376,7 @@ def create_model(
 ) -> nn.Module:             # maps (N, 3, H, W) to logits (N, num_classes)
     "Build a network with fresh weights; raises ValueError for an unknown name or one of `options` that it lacks."
     if name not in model_makers:
-        raise ValueError(f"unknown model {name!r}; choose one of {', '.join(models())}")
+        raise ValueError(f"unknown model {name!r}; {draw.nearest(name, models())}choose one of {', '.join(models())}")
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; a classifier needs at least 2 classes")
     accepted = [k for k in inspect.signature(model_makers[name]).parameters if k != "num_classes"]

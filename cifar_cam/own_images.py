@@ -24,7 +24,7 @@ from torch import nn
 
 from . import show as draw
 from .capture import check_logits, fitting_input, hooked, smallest_map, undisturbed, unwrap
-from .checkpoint import CheckpointError, LoadedRun, import_state_dict, load_run
+from .checkpoint import CheckpointError, LoadedRun, check_names, import_state_dict, load_run
 from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
@@ -164,11 +164,13 @@ def model_from_state_dict(
         try:
             model.load_state_dict(load_file(path))
         except (OSError, RuntimeError, SafetensorError) as problem:
-            raise CheckpointError(f"cannot load {plain(path)}: {plain(str(problem).splitlines()[0])}; it must hold the "
+            raise CheckpointError(f"cannot load {plain(path)}: {plain(' '.join(str(problem).split())[:300])}; it must hold the "
                                   "weights of this very network") from problem
     else:
         import_state_dict(path, model)
     if classes:
+        if hasattr(model, "made_by"):
+            check_names(classes, model.made_by["num_classes"])
         model.classes = tuple(classes)
     if normalisation is not None:
         model.normalisation = as_normalisation(normalisation)
@@ -188,6 +190,7 @@ def save_single_file(
         raise ValueError(f"a single file needs a name ending in .safetensors (got {path.name}) and a model made by "
                          "create_model that carries classes and normalisation (missing: "
                          f"{', '.join(missing) or 'nothing'}); set them first")
+    check_names(known["classes"], known["made_by"]["num_classes"])
     card = dict(record, made_by=known["made_by"], classes=list(known["classes"]),
                 normalisation=known["normalisation"].to_dict(), input_size=list(known_size(model)))
     small = lambda value: value.to(dtype) if dtype and value.is_floating_point() else value

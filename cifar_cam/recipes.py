@@ -24,6 +24,7 @@ import torch
 from . import show as draw
 from .augment import normalise, policy, set_seed
 from .batch_augment import make_loader
+from .capture import find_layer, smallest_map, unwrap
 from .checkpoint import History, load_run, save_model
 from .course_recipes import leave_finder_trace, loss_of, projects
 from .data import load_data, normalisation
@@ -120,7 +121,7 @@ def recipe(
 ) -> Recipe:
     "A recipe by name, with changes; raises ValueError for an unknown name, mode or setting."
     if name not in _fixed:
-        raise ValueError(f"unknown recipe {name!r}; choose one of {', '.join(_fixed)}")
+        raise ValueError(f"unknown recipe {name!r}; {draw.nearest(name, _fixed)}choose one of {', '.join(_fixed)}")
     modes = projects.get(name, {"fixed": _fixed[name]})
     if mode not in modes:
         raise ValueError(f"the recipe {name} has no mode {mode!r}; choose {' or '.join(modes)}")
@@ -454,11 +455,16 @@ def _say(aloud, recipe_, images, notes):
 
 # %% ../nbs/11_recipes.ipynb #1bb367df
 def _both_sets(source):
-    "Training and test set by name or path, or as they are given."
-    train, test = source if isinstance(source, tuple) else load_data(source)
+    "Training and test set by name or path, or as they are given; raises ValueError when they do not go together."
+    train, test = source if isinstance(source, (tuple, list)) and len(source) == 2 else load_data(source)
     if train.classes != test.classes:
         raise ValueError(f"training and test set have different classes: {train.classes} and {test.classes}; "
                          "make them the same")
+    if not len(train) or not len(test):
+        raise ValueError(f"there are {len(train):,} training and {len(test):,} test pictures; neither set may be empty")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise ValueError(f"training pictures have shape {train.images.shape[1:]} and test pictures {test.images.shape[1:]}; "
+                         "bring them to one size")
     return train, test
 
 # %% ../nbs/11_recipes.ipynb #8edb92db
@@ -521,7 +527,8 @@ def _explanations(recipe_, model, wrong):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure; the recipe asked for it
         explanation = explain(model, wrong, layers=layers, targets=("predicted", "true"))
-    figures = dict(gradcam=explanation.plot_mistakes(layer=explanation.layers[0]))
+    fine = [name for name, maps in explanation.raw.items() if min(maps.shape[-2:]) >= smallest_map]
+    figures = dict(gradcam=explanation.plot_mistakes(layer=(fine or explanation.layers)[-1]))
     if len(explanation.layers) > 1:
         figures["gradcam_layers"] = explanation.plot_layers(count=5, target="predicted")
     return figures
@@ -564,7 +571,10 @@ class Run:
 
 # %% ../nbs/11_recipes.ipynb #e8b507c0
 def _plan(recipe_, learner, settings=None):
-    "The schedule of a recipe; raises ValueError for one that cannot be. Without `settings` a rate to be found is 1."
+    """The schedule of a recipe; raises ValueError for one that cannot be, and for layers to explain that the network does
+    not have. Without `settings` a rate to be found is 1."""
+    for layer in recipe_.explain_layers:
+        find_layer(unwrap(learner.model), layer)
     settings = settings or {k: 1.0 if v == "find" else v for k, v in recipe_.schedule.items()}
     return schedule(settings, recipe_.epochs, len(learner.train))
 

@@ -97,10 +97,10 @@ def _check_finder(path, finder):
 
 # %% ../nbs/12_report.ipynb #5060e0ef
 def read_record(
-    folder: Path | str,  # a run folder, e.g. "runs/demo"
+    folder: Path | str,  # a run folder, e.g. "runs/demo", or the `Run` itself
 ) -> Record:             # all it holds
     "Read a run folder; raises FileNotFoundError when it is none, ValueError naming the file when one is damaged."
-    folder = Path(folder)
+    folder = Path(getattr(folder, "folder", folder))
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; give the folder a training run wrote, e.g. runs/demo")
     if not (folder/"run.json").is_file():
@@ -927,7 +927,7 @@ def page(
 
 # %% ../nbs/12_report.ipynb #843131e3
 def report(
-    folder: Path | str,             # a run folder
+    folder: Path | str,             # a run folder, or the `Run` itself
     out: Path | str | None = None,  # a file, or a folder for report.html; None: the run folder
 ) -> Path:                          # the page's path
     "Write one self-contained HTML page from a run folder; raises FileNotFoundError or ValueError naming cause and fix."

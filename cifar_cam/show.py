@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['as_pictures', 'denormalise', 'new_axes', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge', 'show_overlay',
-           'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'html_table']
+           'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'nearest',
+           'html_table']
 
 # %% ../nbs/00a_show.ipynb #7cde0e97
 import base64
+import difflib
 import html
 import io
 import math
@@ -596,6 +598,17 @@ def png_uri(
     "The figure as a text that can stand in an HTML page in place of an address."
     data = figure if isinstance(figure, bytes) else png_bytes(figure)
     return "data:image/png;base64," + base64.b64encode(data).decode()
+
+# %% ../nbs/00a_show.ipynb #93a94d1a
+def nearest(
+    name: str,  # what was asked for
+    known,      # the names there are
+) -> str:       # "did you mean …? ", or nothing
+    "The beginning of a hint: the known name that is nearest to one that is not known."
+    plain = lambda word: str(word).lower().replace("_", "-")
+    forms = {plain(word): word for word in known} | {plain(word).replace("-", ""): word for word in known}
+    found = difflib.get_close_matches(plain(name), list(forms), n=1, cutoff=0.7)
+    return f"did you mean {forms[found[0]]}? " if found else ""
 
 # %% ../nbs/00a_show.ipynb #62358721
 def _cell(value, escape):
