@@ -547,8 +547,8 @@ def import_state_dict(
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:
         reason = re.sub(r"\x1b\[[0-9;]*m", "", str(problem) or repr(problem)).splitlines()[0]
-        raise CheckpointError(f"cannot import {path}: {plain(reason)}; it must be a state dict, saved with "
-                              "torch.save(model.state_dict(), path), which holds no code") from problem
+        raise CheckpointError(f"cannot import {path}: {plain(reason)}; it must be a state dict, saved "
+                              "from model.state_dict(), which holds no code") from problem
     if not isinstance(state, dict):
         raise CheckpointError(f"cannot import {path}: it holds a {type(state).__name__}; save model.state_dict()")
     try:

@@ -201,10 +201,10 @@ def _run_and_test_set(options):
             raise
         raise ValueError(f"this run was trained on {source}, and only the name is recorded; "
                          "say with --data where it is") from problem
-    _doubt_test_set(test, record["data"], "cifar-cam")
     if test.classes != loaded.classes:
         raise ValueError(f"the data's classes ({', '.join(test.classes)}) are not the model's "
                          f"({', '.join(loaded.classes)}); use --data with the set the run was trained on")
+    _doubt_test_set(test, record["data"], "cifar-cam")
     return loaded, test, record["machine"]["precision"]
 
 # %% ../nbs/14_cli.ipynb #39bd15c7
@@ -309,13 +309,18 @@ def _explain_mistakes(options) -> int:
     return 0
 
 # %% ../nbs/14_cli.ipynb #db089b4b
+def _five(options):
+    "How many classes to list: five, unless it is said."
+    return 5 if options.top is None else options.top
+
+
 def _picture_targets(options):
     "What to draw maps of: the classes named, or the three likeliest."
     named = [*(options.chosen or []), *(options.targets or [])]
     if "true" in named:
         raise ValueError("nobody knows the true class of your own pictures; name a class with --class, or leave "
                          "--targets out")
-    return list(_targets(named)) if named else min(3, options.top or 5)
+    return list(_targets(named)) if named else min(3, _five(options))
 
 # %% ../nbs/14_cli.ipynb #7d2441ba
 def _explain_pictures(options) -> int:
@@ -325,7 +330,7 @@ def _explain_pictures(options) -> int:
     sources = options.run[0] if len(options.run) == 1 and Path(options.run[0]).is_dir() else options.run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a layer is coarse is written on the figure
-        found = explain_images(model, sources, _picture_targets(options), options.layers, method, options.top or 5,
+        found = explain_images(model, sources, _picture_targets(options), options.layers, method, _five(options),
                                options.size, options.how or "crop", skip=options.skip)
     paths = found.save(options.out or "explained")
     print(found.classified)

@@ -61,7 +61,8 @@ def overruled(
         start = step - step % steps_per_epoch
         fired = start > 0 and cuts(start, losses) < cuts(start - 1, losses)
         return owner(step) * (plateau.get("factor", 0.1) if fired and (hold == "epoch" or step == start) else 1.0)
-    return Schedule("overruled", owner.steps, steps_per_epoch, rate, owner.momentum_at, adapts=(*cuts.adapts, hold))
+    return Schedule("overruled", owner.steps, steps_per_epoch, rate, owner.momentum_at, adapts=(*cuts.adapts, hold),
+                    watches=cuts.watches)
 
 # %% ../nbs/10b_course_recipes.ipynb #9ffc63d9
 schedules["overruled"] = overruled

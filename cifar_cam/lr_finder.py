@@ -255,7 +255,12 @@ def to_dict(self: LRCurve) -> dict:
                 confirmed=[list(row) for row in self.confirmed])
 
 # %% ../nbs/05_lr_finder.ipynb #a7f85b17
-def _rates(lr_min, lr_max, steps):
+def _rates(lr_min, lr_max, steps, spacing="geometric"):
+    if spacing not in ("geometric", "linear"):
+        raise ValueError(f"unknown spacing {spacing!r}; choose geometric (each rate the same factor above the one before) or "
+                         "linear (the same distance)")
+    if spacing == "linear":
+        return np.linspace(lr_min, lr_max, steps).tolist()
     return [lr_min * (lr_max / lr_min) ** (k / (steps - 1)) for k in range(steps)]
 
 # %% ../nbs/05_lr_finder.ipynb #cbc95ca1
@@ -326,16 +331,24 @@ def _is_cross_entropy(loss):
     return plain is F.cross_entropy or isinstance(plain, torch.nn.CrossEntropyLoss)
 
 # %% ../nbs/05_lr_finder.ipynb #a0257bc6
-def _sweep(trial, k, rates, beta, stop_at):
-    "Train copies, one batch at each rate; returns the curve."
+def _mean_loss(trial, model, batches):
+    "Mean loss over batches in the mode the model is in, without gradients."
+    with torch.no_grad():
+        return float(np.mean([trial.loss_of(model, batch)[0].item() for batch in batches]))
+
+
+def _sweep(trial, k, rates, beta, stop_at, valid=None):
+    "Train copies, one batch at each rate, judged by that batch or by all of `valid`; returns the curve."
     (model, optimizer, batches), losses, stopped = trial.fresh(k, len(rates)), [], "end"
     ratios = rate_ratios(optimizer)
     for rate, batch in zip(rates, batches):
-        loss, logits = trial.loss_of(model, batch)
-        if not torch.isfinite(loss):
+        judged = _mean_loss(trial, model.eval(), valid) if valid else None
+        loss, logits = trial.loss_of(model.train() if valid else model, batch)
+        judged = loss.item() if judged is None else judged
+        if not (torch.isfinite(loss) and math.isfinite(judged)):
             stopped = "not finite"
             break
-        losses.append(loss.item())
+        losses.append(judged)
         average = _average(losses, beta)
         if len(losses) > 10 and average[-1] > stop_at * average.min():
             stopped = "diverged"
@@ -359,9 +372,8 @@ def _short_training(trial, peak, steps, valid, order=0):
         _step(optimizer, loss, plan(k), ratios)
     if valid:
         model.eval()
-    with torch.no_grad():
-        losses = [trial.loss_of(model, batch)[0].item() for batch in valid or batches]
-    return float(np.mean(losses)) if np.isfinite(losses).all() else math.inf
+    mean = _mean_loss(trial, model, valid or batches)
+    return mean if math.isfinite(mean) else math.inf
 
 # %% ../nbs/05_lr_finder.ipynb #743b6ee5
 def _confirm(trial, curve, steps, valid, orders=1):
@@ -413,6 +425,8 @@ def lr_find(
     sweeps: int = 1,                      # orders of the data to sweep in, and to confirm in; 3 give an interval
     confirm: bool | int = False,          # train at up to seventeen rates, so many steps each (True: `steps`)
     valid=None,                           # batches on which these trainings are judged; None: on the next ones
+    spacing: str = "geometric",           # of the rates: geometric or linear
+    judge: str = "train",                 # what a rate of the sweep is judged by: its own batch (train), or all of valid
 ) -> LRCurve:
     """Sweep the learning rate upwards; model, optimiser, loader and all random states are left exactly as they were.
 
@@ -423,9 +437,11 @@ def lr_find(
     if not 0 < lr_min < lr_max or steps < 2 or sweeps < 1 or length < 0 or length == 1:
         raise ValueError("need 0 < lr_min < lr_max, at least 2 steps (also of `confirm`) and 1 sweep, "
                          f"got lr_min={lr_min}, lr_max={lr_max}, steps={steps}, sweeps={sweeps}, confirm={confirm}")
-    trial = _trial(model, optimizer, loader, loss, autocast, lr_min)
+    if judge not in ("train", "valid") or judge == "valid" and not valid:
+        raise ValueError(f"judge={judge!r}; choose train, or valid together with batches to validate on (valid=...)")
+    trial, rates = _trial(model, optimizer, loader, loss, autocast, lr_min), _rates(lr_min, lr_max, steps, spacing)
     with _untouched(loader):
-        curves = [_sweep(trial, k, _rates(lr_min, lr_max, steps), beta, stop_at) for k in range(sweeps)]
+        curves = [_sweep(trial, k, rates, beta, stop_at, valid if judge == "valid" else None) for k in range(sweeps)]
         curve = replace(curves[0], repeats=tuple(curves[1:]))
         if not length or _is_hopeless(curve):
             return curve
@@ -436,14 +452,19 @@ def lr_find(
 def plot(
     self: LRCurve,
     ax=None,  # Axes to draw on; None: a new figure
+    skip_start: int = 0,  # steps at the beginning that are not drawn
+    skip_end: int = 0,    # steps at the end that are not drawn
 ):
     "Raw and smoothed loss against the rate, with the recommendation and the point of divergence; returns the Axes."
+    steps = len(self.lrs)
+    if not all(isinstance(skip, int) and skip >= 0 for skip in (skip_start, skip_end)) or skip_start + skip_end > steps - 2:
+        raise ValueError(f"skip_start={skip_start} and skip_end={skip_end} of {steps} steps: leave at least two steps to draw")
     marks = {f"recommended {self.recommended:.2g}": self.recommended} if self.recommended else {}
     if self.diverged:
         marks[f"diverges at {self.diverged:.2g}"] = self.diverged
-    top = 1.6 * max(self.smoothed[0], min(self.smoothed))
-    clipped = {"each batch": np.minimum(self.losses, top), "smoothed": np.minimum(self.smoothed, top)}
-    return draw.curves(clipped, ax=ax, x=self.lrs, xlabel="learning rate", ylabel="loss", log_x=True, marks=marks)
+    top, drawn = 1.6 * max(self.smoothed[0], min(self.smoothed)), slice(skip_start, steps - skip_end)
+    clipped = {"each step": np.minimum(self.losses, top)[drawn], "smoothed": np.minimum(self.smoothed, top)[drawn]}
+    return draw.curves(clipped, ax=ax, x=self.lrs[drawn], xlabel="learning rate", ylabel="loss", log_x=True, marks=marks)
 
 # %% ../nbs/05_lr_finder.ipynb #d3b3ded7
 @patch

@@ -65,7 +65,7 @@ class LRCurve:
     def to_dict(self) -> dict:
         ...
 
-    def plot(self, ax=...):
+    def plot(self, ax=..., skip_start: int=..., skip_end: int=...):
         ...
 
 
@@ -92,7 +92,7 @@ def smooth(losses, beta: float=...) -> np.ndarray:
     ...
 
 
-def lr_find(model: torch.nn.Module, loader, loss=..., optimizer: torch.optim.Optimizer | None=..., lr_min: float=..., lr_max: float=..., steps: int=..., beta: float=..., stop_at: float=..., autocast: torch.dtype | None=..., sweeps: int=..., confirm: bool | int=..., valid=...) -> LRCurve:
+def lr_find(model: torch.nn.Module, loader, loss=..., optimizer: torch.optim.Optimizer | None=..., lr_min: float=..., lr_max: float=..., steps: int=..., beta: float=..., stop_at: float=..., autocast: torch.dtype | None=..., sweeps: int=..., confirm: bool | int=..., valid=..., spacing: str=..., judge: str=...) -> LRCurve:
     ...
 
 

@@ -28,6 +28,7 @@ class Schedule:
     rate: object           # function: step -> learning rate
     momentum_at: object = None  # function: step -> momentum, or None to leave it alone
     adapts: tuple = ()     # settings of a schedule whose `rate` takes (step, losses so far); others: empty
+    watches: str = "loss"  # what such a schedule looks at after each epoch: loss or accuracy
 
     def __call__(
         self,
@@ -177,28 +178,34 @@ def plateau(
     lr: float,                # first learning rate
     epochs: int,              # length in epochs
     steps_per_epoch: int,     # batches in an epoch
-    factor: float = 0.1,      # the rate is multiplied by this when the loss stalls
+    factor: float = 0.1,      # the rate is multiplied by this when the metric stalls
     patience: int = 3,        # epochs without improvement that are forgiven
-    threshold: float = 1e-4,  # share by which a loss must be lower to be an improvement
+    threshold: float = 1e-4,  # share by which the metric must be better to be an improvement
     cooldown: int = 0,        # epochs after a cut in which nothing is counted
     lr_min: float = 0.0,      # never below this
+    metric: str = "loss",     # what must not stall: loss (it should fall) or accuracy (it should rise)
 ) -> Schedule:
-    "The rate times `factor` whenever the validation loss has not improved for more than `patience` epochs."
+    """The rate times `factor` whenever the validation metric has not improved for more than `patience` epochs. Raises
+    ValueError for settings that cannot be."""
     _check_length(epochs, steps_per_epoch, lr=lr, lr_min=lr_min)
     if not 0 < factor < 1 or patience < 0 or lr_min > lr:
         raise ValueError("plateau needs 0 < factor < 1, patience of at least 0 and lr_min below lr, "
                          f"got {factor=}, {patience=}, {lr_min=}, {lr=}")
+    if metric not in ("loss", "accuracy"):
+        raise ValueError(f"unknown metric {metric!r}; choose loss or accuracy")
+    worst = math.inf if metric == "loss" else -math.inf
+    better = lambda new, best: new < best * (1 - threshold) if metric == "loss" else new > best * (1 + threshold)
 
     def rate(step, losses=()):
-        best, bad, rest, now = math.inf, 0, 0, lr
-        for loss in losses[:step // steps_per_epoch]:
-            best, bad = (loss, 0) if loss < best * (1 - threshold) else (best, bad + 1)
+        best, bad, rest, now = worst, 0, 0, lr
+        for value in losses[:step // steps_per_epoch]:
+            best, bad = (value, 0) if better(value, best) else (best, bad + 1)
             bad, rest = (0, rest - 1) if rest else (bad, 0)
             if bad > patience:
                 now, bad, rest = max(now * factor, lr_min), 0, cooldown
         return now
-    settings = (factor, patience, threshold, cooldown, lr_min)
-    return Schedule("plateau", epochs * steps_per_epoch, steps_per_epoch, rate, adapts=settings)
+    settings = (factor, patience, threshold, cooldown, lr_min) + ((metric,) if metric != "loss" else ())
+    return Schedule("plateau", epochs * steps_per_epoch, steps_per_epoch, rate, adapts=settings, watches=metric)
 
 # %% ../nbs/04_optim.ipynb #20a2ffba
 def linear(
@@ -255,8 +262,11 @@ def composed(
     factors = [_of_one(part) | part for part in parts[1:]]
     every = [schedule(part, epochs, steps_per_epoch) for part in (parts[0], *factors)]
     adapts = sum((part.adapts for part in every), ())
+    watched = sorted({part.watches for part in every if part.adapts}) or ["loss"]
+    if len(watched) > 1:
+        raise ValueError(f"the parts of a composed schedule watch {' and '.join(watched)}; let all of them watch the same")
     rate = lambda step, losses=(): math.prod(part(step, losses) for part in every)
-    return Schedule("composed", every[0].steps, steps_per_epoch, rate, every[0].momentum_at, adapts)
+    return Schedule("composed", every[0].steps, steps_per_epoch, rate, every[0].momentum_at, adapts, watched[0])
 
 # %% ../nbs/04_optim.ipynb #bde5b43c
 schedules["composed"] = composed

@@ -375,11 +375,30 @@ class ImageExplanations:
     def __repr__(self):
         return f"ImageExplanations({self.classified!r}, {self.explanation!r})"
 
-    names = property(lambda self: self.classified.names, doc="What the pictures are called.")
-    failed = property(lambda self: self.classified.failed, doc="(name, reason) of what was left out.")
-    pictures = property(lambda self: self.classified.pictures, doc="`Fitted` for each picture.")
-    classes = property(lambda self: self.classified.classes, doc="Class names.")
-    probabilities = property(lambda self: self.classified.probabilities, doc="Softmax of the logits, (picture, class).")
+    @property
+    def names(self) -> tuple:
+        "What the pictures are called."
+        return self.classified.names
+
+    @property
+    def failed(self) -> list:
+        "(name, reason) of what was left out."
+        return self.classified.failed
+
+    @property
+    def pictures(self) -> list:
+        "`Fitted` for each picture."
+        return self.classified.pictures
+
+    @property
+    def classes(self) -> tuple:
+        "Class names."
+        return self.classified.classes
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        "Softmax of the logits, (picture, class)."
+        return self.classified.probabilities
 
 # %% ../nbs/09b_own_images.ipynb #3c0f8f92
 _ranks = ("likeliest", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")

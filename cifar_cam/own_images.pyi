@@ -49,30 +49,30 @@ class ImageExplanations:
     classified: Classified
     explanation: Explanation
 
-    @property
-    def names(self) -> Any:
-        ...
-
-    @property
-    def failed(self) -> Any:
-        ...
-
-    @property
-    def pictures(self) -> Any:
-        ...
-
-    @property
-    def classes(self) -> Any:
-        ...
-
-    @property
-    def probabilities(self) -> Any:
-        ...
-
     def __len__(self):
         ...
 
     def __repr__(self):
+        ...
+
+    @property
+    def names(self) -> tuple:
+        ...
+
+    @property
+    def failed(self) -> list:
+        ...
+
+    @property
+    def pictures(self) -> list:
+        ...
+
+    @property
+    def classes(self) -> tuple:
+        ...
+
+    @property
+    def probabilities(self) -> torch.Tensor:
         ...
 
     def plot(self, count: int=..., layer: str | None=..., tile: float=...) -> Figure:

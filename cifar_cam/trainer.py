@@ -334,6 +334,9 @@ def check_batch(
     if not torch.is_tensor(x) or not x.is_floating_point():
         found = str(x.dtype).removeprefix("torch.") if torch.is_tensor(x) else type(x).__name__
         raise ValueError(f"pictures must be a float tensor, got {found}; normalise them, as a Loader does")
+    if x.numel() and (largest := float(x.abs().max())) > 50:
+        warnings.warn(f"the pictures hold numbers up to {largest:.4g}; networks learn badly from them: normalise the pictures, as "
+                      "a Loader does", stacklevel=3)
     if not torch.is_tensor(y) or y.shape != x.shape[:1] or y.is_floating_point() or y.dtype == torch.bool:
         found = f"{y.dtype} of shape {tuple(y.shape)}".removeprefix("torch.") if torch.is_tensor(y) else type(y).__name__
         raise ValueError(f"labels must be {len(x)} whole numbers, the class ids, got {found}; "
@@ -349,6 +352,15 @@ def out_of_memory(
         isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
 
 # %% ../nbs/07_trainer.ipynb #5e91772c
+_misfits = ("expected input[", "mat1 and mat2", "size per channel", "output size is too small", "must match the size of tensor",
+            "expected scalar type", "input type", "shape '[", "channel")
+
+
+def _does_not_fit(problem):
+    "Whether PyTorch says of an input that its shape or type is not what a layer takes."
+    return not out_of_memory(problem) and any(sign in str(problem).lower() for sign in _misfits)
+
+
 def answers(
     network,          # what to call: a network, or its compiled form
     x: torch.Tensor,  # pictures (N, C, H, W)
@@ -357,7 +369,7 @@ def answers(
     try:
         return network(x)
     except RuntimeError as problem:
-        if out_of_memory(problem) or _is_of_the_compiler(problem):
+        if not _does_not_fit(problem):
             raise
         said = str(problem).strip().split("\n")[0]
         last = x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3)
@@ -382,9 +394,10 @@ def check_answers(
 
 # %% ../nbs/07_trainer.ipynb #8a81c27a
 @patch
-def _losses(self: Learner):
-    "What an adapting schedule looks at: the validation (else training) loss of each epoch of this call."
-    return [row.get("valid_loss", row["train_loss"]) for row in self.history[self.epochs_before:]]
+def _watched(self: Learner, plan):
+    "What an adapting schedule looks at: the validation (else training) metric of each epoch of this call."
+    rows, name = self.history[self.epochs_before:], plan.watches
+    return [row.get(f"valid_{name}", row[f"train_{name}"]) for row in rows]
 
 # %% ../nbs/07_trainer.ipynb #c92b33dd
 @patch
@@ -402,7 +415,7 @@ def _set_resting(self: Learner, number, resting):
 @patch
 def _set_rate(self: Learner, plan, step):
     "Give every parameter group its share of the scheduled rate; returns the rate."
-    losses = self._losses()
+    losses = self._watched(plan)
     rate, momentum = plan(step, losses), plan.momentum(step)
     for number, (group, ratio) in enumerate(zip(self.optimizer.param_groups, self._ratios)):
         group["lr"] = rate * ratio
@@ -958,7 +971,7 @@ def _finish_epoch(self: Learner, plan, progress, interrupt, offset):
     "Measure, record and save a trained epoch; stopped while measuring, the trained epoch is saved."
     place, (loss, correct, count) = self._position, self._position["sums"]
     last_step = (place["epoch"] + 1) * len(self.train) - 1
-    row = dict(epoch=self.epochs_before + place["epoch"] + 1, lr=plan(last_step, self._losses()),
+    row = dict(epoch=self.epochs_before + place["epoch"] + 1, lr=plan(last_step, self._watched(plan)),
                train_loss=loss / count, train_accuracy=correct / count)
     for name, batches in (("valid", self.valid), ("test", self.watch)):
         if batches is not None:

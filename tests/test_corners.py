@@ -64,7 +64,7 @@ def test_pictures_to_train_on_that_are_not_sorted(tmp_path):
 
 
 def test_what_cannot_be_kept_is_said_and_given(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_archive", lambda layout, folder: folder)
+    monkeypatch.setattr(data.fetch, "download", lambda urls, path, sha256, size: path)
     monkeypatch.setattr(data, "_from_archive", lambda path, kind: (train, test))
     with mock.patch.object(data.fetch, "write_atomic", side_effect=PermissionError("read-only")), \
             pytest.warns(UserWarning, match="could not be kept decoded.*read-only"):

@@ -243,7 +243,7 @@ def test_the_optimiser_is_what_the_recipe_says(name, mode):
 
 plans = {
     "one-cycle": one_cycle(0.1, 3, 3, momentum=(0.85, 0.95)), "cos": one_cycle(0.1, 3, 3, shape="cos"), "multi-step": multi_step(0.1, 3, 3, (1, 2)),
-    "cyclic": cyclic(0.01, 0.1, 3, 3, up_epochs=1), "plateau": plateau(0.1, 3, 3, patience=0),
+    "cyclic": cyclic(0.01, 0.1, 3, 3, up_epochs=1), "plateau": plateau(0.1, 3, 3, patience=0), "plateau on accuracy": plateau(0.1, 3, 3, patience=0, metric="accuracy"),
     "composed": composed([dict(name="cyclic", lr_min=0.01, lr_max=0.1, up_epochs=1), dict(name="plateau", factor=0.5, patience=0)], 3, 3),
 }
 
@@ -268,7 +268,7 @@ def test_the_schedule_is_used_up(name):
     "B18, B20, B52: every step is made with its own rate, the last one with the last, and one schedule alone sets it."
     plan = plans[name]
     used, history = rates_used(plan)
-    losses = [row["train_loss"] for row in history]
+    losses = [row[f"train_{plan.watches}"] for row in history]
     assert len(used) == plan.steps == 9
     assert [rate for rate, _ in used] == [plan(step, losses[:step // 3]) for step in range(9)]
     assert history[-1]["lr"] == used[-1][0]

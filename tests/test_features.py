@@ -234,7 +234,7 @@ def test_google_drive_is_touched_only_on_colab_and_when_asked(asked, there, moun
     drive.mount = mounts.append
     for name, module in (("google.colab", types.ModuleType("google.colab")), ("google.colab.drive", drive)):
         monkeypatch.setitem(sys.modules, name, module) if there else monkeypatch.delitem(sys.modules, name, raising=False)
-    names = dict(save_to_drive=asked, testing=False, seed=3, chosen=recipe("demo"), importlib=importlib, sys=sys, Path=Path)
+    names = dict(save_to_drive=asked, testing=False, seed=3, chosen=recipe("demo"), data="", importlib=importlib, sys=sys, Path=Path)
     exec(compile(source.replace("\nout.name", ""), colab, "exec"), names)
     assert mounts == ["/content/drive"] * mounted
     assert names["out"] == Path("/content/drive/MyDrive/cifar_cam" if mounted else "runs")/"demo-fixed-8-seed3"

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from cifar_cam.cam_methods import cam_methods, input_methods
-from cifar_cam.capture import hooked
-from cifar_cam.gradcam import capture, explain, find_layer, methods, unwrap
+from cifar_cam.capture import capture, find_layer, hooked, unwrap
+from cifar_cam.gradcam import explain, methods
 
 torch.set_num_threads(1)
 

@@ -5,7 +5,8 @@ import warnings
 import pytest
 import torch
 
-from cifar_cam.gradcam import capture, explain
+from cifar_cam.capture import capture
+from cifar_cam.gradcam import explain
 from cifar_cam.model import create_model
 
 layers = ["layer1", "layer2", "layer3", "layer4"]

@@ -446,7 +446,7 @@ def test_state_dicts(tmp_path):
     for name in ("plain.pt", "nested.pth", "single.safetensors"):
         again = model_from_state_dict(tmp_path/name, model.made_by, model.classes, "half")
         assert torch.equal(classify(again, photo).logits, classify(model, photo).logits) and again.classes == model.classes
-    with pytest.raises(CheckpointError, match="it must be a state_dict of this very network"):
+    with pytest.raises(CheckpointError, match="these are not the weights of this network"):
         model_from_state_dict(tmp_path/"plain.pt", "resnet18", model.classes)
     with pytest.raises(CheckpointError, match="it must hold the weights of this very network"):
         model_from_state_dict(tmp_path/"single.safetensors", "resnet18", model.classes)

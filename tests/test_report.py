@@ -112,6 +112,15 @@ def check(text):
     return parsed
 
 
+def test_a_run_that_compares_no_layers_misses_no_figure(run):
+    (run/"figures"/"gradcam_layers.png").unlink()
+    record = json.loads((run/"run.json").read_text())
+    for layers, missed in ((["layer4"], False), (["layer3", "layer4"], True)):
+        record["recipe"]["explain_layers"] = layers
+        (run/"run.json").write_text(json.dumps(record))
+        assert ("figures/gradcam_layers.png is not in the run folder" in check(report(run).read_text("utf-8")).text) == missed
+
+
 def test_a_whole_page(run):
     path = report(run)
     assert path == run/"report.html"

@@ -12,11 +12,10 @@ stubs = tool("stubs")
 pytest.importorskip("mypy", reason="needs mypy")
 
 # Where the checker and Python see the same thing differently: albumentations' metaclass, class methods made by fastcore's `patch`,
-# a method that the widget's module adds when it is imported, a tuple with a fixed layout.
+# a tuple with a fixed layout.
 apart = r"""
 cifar_cam\.augment\.(AlternatingFlip|ClippedCutout|Policy)
 cifar_cam\.(checkpoint\.(Batch)?History\.from_csv|data\.Images\.load|evaluate\.Predictions\.load|recipe_cards\.Recipe\.from_dict)
-cifar_cam\.gradcam\.Explanation\.widget
 cifar_cam\.app\.Subject\.(classes|maps)
 """
 

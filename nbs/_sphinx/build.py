@@ -76,11 +76,21 @@ def stage(processed, grouped, folder, site_url):
     for name, notebook in notebooks.items():
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
-                cell["source"] = quarto_myst.without_dead_anchors("".join(cell["source"]), site_url, documented)
+                text = with_page_links("".join(cell["source"]), pages, site_url)
+                cell["source"] = quarto_myst.without_dead_anchors(text, site_url, documented)
         if name == "index.ipynb":
             notebook["cells"].append(dict(cell_type="markdown", id="sections", metadata={}, source=toctrees(grouped, processed)))
         (folder/f"{pages[name]}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     (folder/"notebooks.json").write_text(json.dumps({page: name for name, page in pages.items()}), encoding="utf-8")
+
+
+def with_page_links(text, pages, site_url):
+    "Names of notebooks in running text, `07_trainer`, as links to their pages; code blocks and links stay as they are."
+    def link(match):
+        page = pages.get(f"{match[1]}.ipynb")
+        return f"[`{match[1]}`]({site_url}/{page}.html)" if page else match[0]
+    parts = re.split(r"(^```.*?^```)", text, flags=re.M | re.S)
+    return "".join(part if part.startswith("```") else re.sub(r"(?<![\[`])`(\d\d[a-z]?_\w+)`(?![\]`])", link, part) for part in parts)
 
 
 def documented_names(notebook):
@@ -150,8 +160,8 @@ def readme_cell(cell, images, above):
     return blocks
 
 
-def write_readme(source, destination):
-    "README.md from the processed index notebook, in the form `nbdev_readme` gives it."
+def write_readme(source, destination, pages, site_url):
+    "README.md from the processed index notebook, in the form `nbdev_readme` gives it, with links to the pages it names."
     notebook = json.loads(source.read_text(encoding="utf-8"))
     facts = front_matter(notebook)
     blocks = [f"# {facts['title']}"]
@@ -165,7 +175,8 @@ def write_readme(source, destination):
     for cell in notebook["cells"][1:]:
         blocks += readme_cell(cell, images, above[-1])
         above = (above + quarto_myst.heading.findall("".join(cell["source"]) if cell["cell_type"] == "markdown" else ""))[-1:]
-    destination.write_text("\n\n".join(blocks).replace("](images/", "](nbs/images/") + "\n", encoding="utf-8")
+    text = with_page_links("\n\n".join(blocks).replace("](images/", "](nbs/images/"), pages, site_url)
+    destination.write_text(text + "\n", encoding="utf-8")
 
 
 def for_language_models(processed, grouped, address):
@@ -193,10 +204,12 @@ def main():
     nbdev.doclinks._build_modidx()
     processed = proc_nbs(n_workers=2)
     check_cells(processed, grouped)
-    write_readme(processed/config.readme_nb, config.config_path/"README.md")
+    site_url, names = config.doc_host + config.doc_baseurl, [name for _, listed in grouped for name in listed]
+    pages = {name: page_name(json.loads((processed/name).read_text(encoding="utf-8")), name) for name in names}
+    write_readme(processed/config.readme_nb, config.config_path/"README.md", pages, site_url)
     if not options.readme:
-        render(processed, grouped, Path(config.doc_path), config.doc_host + config.doc_baseurl)
-        (Path(config.doc_path)/"llms.txt").write_text(for_language_models(processed, grouped, config.doc_host + config.doc_baseurl), encoding="utf-8")
+        render(processed, grouped, Path(config.doc_path), site_url)
+        (Path(config.doc_path)/"llms.txt").write_text(for_language_models(processed, grouped, site_url), encoding="utf-8")
         print(f"{sum(len(names) for _, names in grouped)} pages in {Path(config.doc_path).name}/")
 
 
