@@ -617,7 +617,7 @@ def set_seed(
 
 # %% ../nbs/02_augment.ipynb #a0404509
 def random_states() -> dict:
-    "The states of Python's, NumPy's and PyTorch's generators (a GPU's only when there is one in use)."
+    "The states of Python's, NumPy's and PyTorch's generators (CUDA's only when it is in use, Apple's GPU's where there is one)."
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     name, keys, *rest = np.random.get_state()
@@ -1002,8 +1002,9 @@ def show(
     "The first pictures of the next batches, as the net sees them, with their class names; returns the matplotlib Figure."
     pictures, names = [], []
     for batch in self:
-        pictures += list(draw.denormalise(batch.x, self.norm.mean, self.norm.std))
-        names += [self.images.classes[k] for k in batch.y]
+        missing = count - len(names)
+        pictures += list(draw.denormalise(batch.x[:missing], self.norm.mean, self.norm.std))
+        names += [self.images.classes[k] for k in batch.y[:missing].tolist()]
         if len(names) >= count:
             break
-    return draw.image_grid(pictures[:count], names[:count], columns=columns, tile=0.75)
+    return draw.image_grid(pictures, names, columns=columns, tile=0.75)

@@ -956,10 +956,9 @@ def mean_rank(
     "The method's rank, averaged over the deciding scores; scores that look equal in the table share their mean rank."
     deciding = [name for name in self.columns if scores[name].decides]
     def rank(score):
-        mine = _signed(score, self.values[method][score]).mean()
-        means = np.array([_signed(score, found[score]).mean() for found in self.values.values()])
-        equal = np.abs(means - mine) < 0.005  # half of the last digit that is shown
-        return 1 + ((means > mine) & ~equal).sum() + (equal.sum() - 1) / 2
+        shown = {name: round(float(_signed(score, found[score]).mean()), 2) for name, found in self.values.items()}
+        mine, all = shown[method], np.array(list(shown.values()))
+        return 1 + (all > mine).sum() + ((all == mine).sum() - 1) / 2
     return float(np.mean([rank(score) for score in deciding]))
 
 # %% ../nbs/10_cam_checks.ipynb #c4894817

@@ -178,6 +178,7 @@ def _has_form_of(size, picture):
 
 # %% ../nbs/08a_capture.ipynb #bf4deefa
 def _check_nodes(nodes, names, picture):
+    "Raise ValueError for outputs that are no maps; `names` gives the layers by name."
     for name in names:
         node = nodes.get(name)
         if node is None:
@@ -188,7 +189,8 @@ def _check_nodes(nodes, names, picture):
         if node.ndim != 4:
             raise ValueError(f"layer {name!r} gives shape {tuple(node.shape)}, not maps (image, channel, height, "
                              "width); choose a convolutional layer before the head")
-        if not _has_form_of(node.shape[2:], picture) and _has_form_of(node.shape[1:3], picture):
+        last = isinstance(names[name], (nn.LayerNorm, nn.Linear)) or node.shape[3] > node.shape[1]
+        if last and not _has_form_of(node.shape[2:], picture) and _has_form_of(node.shape[1:3], picture):
             raise ValueError(f"layer {name!r} gives shape {tuple(node.shape)}, with the channels last; choose a layer that "
                              "gives maps (image, channel, height, width), or wrap this one so that it does")
 
@@ -429,6 +431,7 @@ def logit_weights(
 
 # %% ../nbs/08a_capture.ipynb #0003df79
 smallest_map = 5
+_rearranging = (nn.Flatten, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._MaxPoolNd)
 _no_layers = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Softmax)  # they pass maps on, or weigh tokens by tokens
 
 # %% ../nbs/08a_capture.ipynb #93084872
@@ -441,7 +444,7 @@ def _map_sizes(model, x):
             sizes.pop(name, None)
             if torch.is_tensor(output) and output.ndim == 4 and not isinstance(module, _no_layers):
                 sizes[name] = tuple(output.shape[-2:])
-            elif torch.is_tensor(output) and sizes:
+            elif torch.is_tensor(output) and sizes and not isinstance(module, (*_rearranging, nn.Softmax)):
                 others[name] = tuple(output.shape), list(sizes)[-1]
         return hook
     with undisturbed(model, x), hooked(*((m, listener(name)) for name, m in model.named_modules() if name)):
@@ -459,10 +462,11 @@ def _inside_block(model, name, sizes):
 def _doubt_tokens(name, order, others):
     "Warn when after this layer a network works on tokens (image, token, channel), as transformers do."
     place = order.index(name)
-    if any(len(shape) == 3 and shape[1] > 1 and order.index(last) >= place for shape, last in others.values() if last in order):
+    tokens = [len(shape) == 3 and shape[1] > 1 and order.index(last) >= place for shape, last in others.values() if last in order]
+    if sum(tokens) >= 3:  # one or two may be a pooling by attention
         warnings.warn(f"after layer {name!r} this network works on tokens, as transformers do: a map from before says "
                       "little about the answer; look at suggest_layers(model), or choose a method without layers "
-                      "(occlusion)", stacklevel=4)
+                      "(occlusion)", stacklevel=5)
 
 # %% ../nbs/08a_capture.ipynb #1e8c0ea3
 def default_layer(

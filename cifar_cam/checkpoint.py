@@ -525,14 +525,16 @@ def load_run(
     return LoadedRun(model, model.recipe, model.classes, model.normalisation, history, folder)
 
 # %% ../nbs/06_checkpoint.ipynb #81cddfdc
-def _weights_in(state):
-    "The weights in what training scripts save: under a usual key, and without the prefix of a wrapper."
+def _weights_in(state, wanted):
+    "The weights in what training scripts save: under a usual key, and without wrappers' prefixes unless these are `wanted`."
     for key in ("state_dict", "model_state_dict", "model", "net"):
         if isinstance(state.get(key), dict):
             state = state[key]
-    for prefix in ("module.", "_orig_mod."):
-        if state and all(str(name).startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    while set(state) != set(wanted):
+        prefix = next((p for p in ("module.", "_orig_mod.") if state and all(str(name).startswith(p) for name in state)), "")
+        if not prefix:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
@@ -552,7 +554,7 @@ def import_state_dict(
     if not isinstance(state, dict):
         raise CheckpointError(f"cannot import {path}: it holds a {type(state).__name__}; save model.state_dict()")
     try:
-        model.load_state_dict(_weights_in(state))
+        model.load_state_dict(_weights_in(state, model.state_dict()))
     except Exception as problem:
         found = [line.strip() for line in (str(problem) or repr(problem)).splitlines()]
         reason = plain(" ".join(found[1:3] or found))

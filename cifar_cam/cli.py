@@ -344,7 +344,7 @@ _of_pictures = dict(top="--top", chosen="--class", size="--size", how="--how", s
 
 def _refuse_foreign(options, foreign, subject):
     "Raise ValueError for options that belong to the other kind of explanation."
-    given = [word for name, word in foreign.items() if getattr(options, name) not in (None, False)]
+    given = [word for name, word in foreign.items() if getattr(options, name) is not None and getattr(options, name) is not False]
     if given:
         raise ValueError(f"{', '.join(given)} cannot be used for {subject}; leave out what is not meant for it "
                          "(cifar-cam explain --help has two groups)")

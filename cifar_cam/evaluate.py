@@ -201,7 +201,7 @@ def _triples(norm):
     "A normalisation as comparable numbers: the name plays no role, nor the eighth digit."
     if norm is None:
         return None
-    norm = as_normalisation(norm)
+    norm = norm if hasattr(norm, "mean") else as_normalisation(norm)
     return tuple(round(float(v), 5) for v in (*norm.mean, *norm.std))
 
 
@@ -257,14 +257,15 @@ def doubt_normalised(
     norm,             # the `Normalisation` it was trained with, or None
 ):
     "Warn when the numbers of a batch cannot have come from this normalisation."
+    x = x.detach()
     if norm is None or x.ndim != 4 or x.shape[1] != len(norm.mean) or not x.numel():
         return
     low, high = float(x.min()), float(x.max())
     lows, highs = (values.float().cpu().numpy() * norm.std + norm.mean for values in (x.amin((0, 2, 3)), x.amax((0, 2, 3))))
-    if low >= 0 and 0.5 < high <= 1 and high - low > 0.5 and min(norm.mean) > 0.1:
+    if 0 <= low < 0.05 and 0.5 < high <= 1 and len(x) > 1 and min(norm.mean) > 0.1:
         warnings.warn("the pictures lie in 0 to 1, as if they were not normalised; give them as uint8 or `Images`, or "
                       "normalise them as in training", stacklevel=3)
-    elif lows.min() < -1 or highs.max() > 2:
+    elif lows.min() < -1.9 or highs.max() > 2.9:
         warnings.warn(f"the pictures run from {low:.3g} to {high:.3g}, far outside of what their normalisation gives; give "
                       "them as uint8 or `Images`, or normalise them once, as in training", stacklevel=3)
 

@@ -367,10 +367,11 @@ def export_onnx(
     model = own_model(model)
     network, size = deployed(model, cam_layer, size, normalisation)
     classes = classes or getattr(model, "classes", None) or ()
-    if classes and hasattr(model, "made_by"):
-        check_names(classes, model.made_by["num_classes"])
     data = _onnx_bytes(_trace(network, size), network, _metadata(network, classes))
-    gaps = _compare(_session(data), network, size, tolerance)
+    session = _session(data)
+    if classes:
+        check_names(classes, session.get_outputs()[0].shape[1])
+    gaps = _compare(session, network, size, tolerance)
     write_atomic(path, data)
     return Exported(path, "ONNX", len(data), *_described(network, size, len(classes) or "classes"), *gaps)
 

@@ -6,6 +6,7 @@
 __all__ = ['shown_methods', 'Explanation', 'explain', 'compare_methods', 'plot_methods']
 
 # %% ../nbs/09_gradcam.ipynb #d0b688d3
+import inspect
 import warnings
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -197,7 +198,6 @@ def _network_input(x, norm):
         raise TypeError(f"x must be a tensor, an array or an object with .images, got {type(x).__name__}; for pictures in "
                         "files or of your own use explain_images")
     if x.dtype != torch.uint8:
-        doubt_normalised(x, norm)
         return x, _pictures_of(x, norm)
     if x.ndim != 4:
         raise ValueError(f"raw images must have shape (images, height, width, 3), got {tuple(x.shape)}; "
@@ -304,24 +304,26 @@ def _joined(parts):
 _nearly = dict(layer="layers", target="targets", label="labels", class_names="classes", norm="normalisation", mean="normalisation")
 
 
-def _check_arguments(options, batch_size):
+def _check_arguments(options, batch_size, method=None):
     "Raise ValueError for a misspelt argument and for parts of no image."
+    own = inspect.signature(method).parameters if callable(method) else ()
     for name in options:
-        if name in _nearly:
+        if name in _nearly and name not in own:
             raise ValueError(f"explain has no argument {name!r}; did you mean {_nearly[name]}=?")
     whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
     if batch_size is not None and not (whole and batch_size > 0):
         raise ValueError(f"batch_size={batch_size!r}; at least one image must be computed at a time, in whole numbers")
 
 
-def _find_classes(model, x, given):
-    "Class names as given, as the model carries them, or as the images have them; raises ValueError when these differ."
-    known, held = _first_known(given, _carried(model, "classes")), getattr(x, "classes", None)
-    if known is not None and held is not None and tuple(map(str, known)) != tuple(map(str, held)):
+def _find_classes(model, x, given, labelled):
+    """Class names as given, as the model carries them, or as the images have them. Raises ValueError when the last two
+    differ and the images' own labels are used (`labelled`)."""
+    known, held = _carried(model, "classes"), getattr(x, "classes", None)
+    if given is None and labelled and known is not None and held is not None and tuple(map(str, known)) != tuple(map(str, held)):
         raise ValueError(f"these images are of other classes ({', '.join(map(str, held[:3]))}, …) than the model "
                          f"({', '.join(map(str, known[:3]))}, …); use images of the classes it was trained on, in the "
                          "same order, or explain them without their labels: x.images")
-    return _first_known(known, held)
+    return _first_known(given, known, held)
 
 # %% ../nbs/09_gradcam.ipynb #e9d75459
 def explain(
@@ -338,11 +340,14 @@ def explain(
 ) -> Explanation:                     # maps, targets, logits; shows itself
     "Explain the logits of a batch by maps of evidence; raises ValueError for unusable input, layers, targets, options."
     name, function = cam_method(method)
-    _check_arguments(options, batch_size)
+    _check_arguments(options, batch_size, function)
     norm = _find_normalisation(model, normalisation)
-    labels = getattr(x, "labels", None) if labels is None else labels
-    classes = _find_classes(model, x, classes)
-    x, pictures = _network_input(getattr(x, "images", x), norm)
+    own = getattr(x, "labels", None)
+    labels = own if labels is None else labels
+    classes = _find_classes(model, x, classes, labels is own)
+    x, pictures = _network_input(raw := getattr(x, "images", x), norm)
+    if raw.dtype not in (torch.uint8, np.uint8):
+        doubt_normalised(x, norm)
     x, targets = fitting_input(unwrap(model), x), _target_list(targets)
     labels, notes = _checked_labels(labels, len(x)), []
     if layers is None:

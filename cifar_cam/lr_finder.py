@@ -13,6 +13,7 @@ import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -331,10 +332,16 @@ def _is_cross_entropy(loss):
     return plain is F.cross_entropy or isinstance(plain, torch.nn.CrossEntropyLoss)
 
 # %% ../nbs/05_lr_finder.ipynb #a0257bc6
-def _mean_loss(trial, model, batches):
-    "Mean loss over batches in the mode the model is in, without gradients."
+def _mean_loss(trial, model, batches, judging=True):
+    "Mean loss over batches without gradients, for `judging` in evaluation mode; every layer gets its own mode back."
+    modes = [(module, module.training) for module in model.modules()]
+    if judging:
+        model.eval()
     with torch.no_grad():
-        return float(np.mean([trial.loss_of(model, batch)[0].item() for batch in batches]))
+        losses = [trial.loss_of(model, batch)[0].item() for batch in batches]
+    for module, mode in modes:
+        module.training = mode
+    return float(np.mean(losses))
 
 
 def _sweep(trial, k, rates, beta, stop_at, valid=None):
@@ -342,8 +349,8 @@ def _sweep(trial, k, rates, beta, stop_at, valid=None):
     (model, optimizer, batches), losses, stopped = trial.fresh(k, len(rates)), [], "end"
     ratios = rate_ratios(optimizer)
     for rate, batch in zip(rates, batches):
-        judged = _mean_loss(trial, model.eval(), valid) if valid else None
-        loss, logits = trial.loss_of(model.train() if valid else model, batch)
+        judged = None if valid is None else _mean_loss(trial, model, valid)
+        loss, logits = trial.loss_of(model, batch)
         judged = loss.item() if judged is None else judged
         if not (torch.isfinite(loss) and math.isfinite(judged)):
             stopped = "not finite"
@@ -370,9 +377,7 @@ def _short_training(trial, peak, steps, valid, order=0):
         if not torch.isfinite(loss):
             return math.inf
         _step(optimizer, loss, plan(k), ratios)
-    if valid:
-        model.eval()
-    mean = _mean_loss(trial, model, valid or batches)
+    mean = _mean_loss(trial, model, valid or batches, judging=bool(valid))
     return mean if math.isfinite(mean) else math.inf
 
 # %% ../nbs/05_lr_finder.ipynb #743b6ee5
@@ -437,7 +442,7 @@ def lr_find(
     if not 0 < lr_min < lr_max or steps < 2 or sweeps < 1 or length < 0 or length == 1:
         raise ValueError("need 0 < lr_min < lr_max, at least 2 steps (also of `confirm`) and 1 sweep, "
                          f"got lr_min={lr_min}, lr_max={lr_max}, steps={steps}, sweeps={sweeps}, confirm={confirm}")
-    if judge not in ("train", "valid") or judge == "valid" and not valid:
+    if judge not in ("train", "valid") or judge == "valid" and valid is None:
         raise ValueError(f"judge={judge!r}; choose train, or valid together with batches to validate on (valid=...)")
     trial, rates = _trial(model, optimizer, loader, loss, autocast, lr_min), _rates(lr_min, lr_max, steps, spacing)
     with _untouched(loader):
@@ -457,7 +462,7 @@ def plot(
 ):
     "Raw and smoothed loss against the rate, with the recommendation and the point of divergence; returns the Axes."
     steps = len(self.lrs)
-    if not all(isinstance(skip, int) and skip >= 0 for skip in (skip_start, skip_end)) or skip_start + skip_end > steps - 2:
+    if not all(isinstance(skip, Integral) and skip >= 0 for skip in (skip_start, skip_end)) or skip_start + skip_end > steps - 2:
         raise ValueError(f"skip_start={skip_start} and skip_end={skip_end} of {steps} steps: leave at least two steps to draw")
     marks = {f"recommended {self.recommended:.2g}": self.recommended} if self.recommended else {}
     if self.diverged:

@@ -30,10 +30,14 @@ class Schedule:
     adapts: tuple = ()     # settings of a schedule whose `rate` takes (step, losses so far); others: empty
     watches: str = "loss"  # what such a schedule looks at after each epoch: loss or accuracy
 
+    def __post_init__(self):
+        if self.watches not in ("loss", "accuracy"):
+            raise ValueError(f"a schedule can watch loss or accuracy, not {self.watches!r}")
+
     def __call__(
         self,
         step: int,         # from 0 to `steps` - 1
-        losses: tuple = (),  # validation loss of each epoch so far; only an adapting schedule looks at them
+        losses: tuple = (),  # validation loss (or what it watches) of each epoch so far; only an adapting schedule looks
     ) -> float:
         "The learning rate of this step; raises ValueError outside the schedule."
         if not 0 <= step < self.steps:
@@ -62,7 +66,7 @@ def __repr__(self: Schedule):
 def plot(
     self: Schedule,
     ax=None,    # Axes to draw on; None: a new figure
-    losses=(),  # an adapting schedule: the loss of each epoch, real or imagined
+    losses=(),  # an adapting schedule: the loss (or accuracy) of each epoch, real or imagined
 ):
     "The rate at every step against the epoch; returns the Axes."
     epochs = [step / self.steps_per_epoch for step in range(self.steps)]
@@ -75,6 +79,7 @@ def _check_length(epochs, steps_per_epoch, **rates):
         raise ValueError("a schedule needs at least one epoch of one step, "
                          f"got {epochs} epochs of {steps_per_epoch} steps")
     for name, rate in rates.items():
+        rate = float(rate) if torch.is_tensor(rate) else rate
         if rate is not None and not (isinstance(rate, Real) and 0 <= rate < math.inf):
             raise ValueError(f"{name}={rate!r}; a learning rate is a finite number of at least 0: below it training would "
                              "go uphill")

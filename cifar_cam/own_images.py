@@ -28,12 +28,12 @@ from .checkpoint import CheckpointError, LoadedRun, check_names, import_state_di
 from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
-from .evaluate import carried
+from .evaluate import carried, same_normalisation
 from .gradcam import Explanation, explain
 from .model import create_model
 from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
                                 within)
-from .trainer import answers
+from .trainer import out_of_memory
 
 # %% ../nbs/09b_own_images.ipynb #647e7a13
 def _pictures_in(folder):
@@ -122,7 +122,7 @@ def known_normalisation(
     "How the input is normalised; raises ValueError when nobody says so (naming the presets), or two disagree."
     carried = _of(model, "normalisation")
     norm, carried = (n if n is None else as_normalisation(n) for n in (carried if given is None else given, carried))
-    if norm and carried and (norm.mean, norm.std) != (carried.mean, carried.std):
+    if norm and carried and not same_normalisation(norm, carried):
         raise ValueError(f"the model carries the normalisation {carried.name} it was trained with, but {norm.name} "
                          "was given; leave normalisation out, or set model.normalisation if the model is wrong")
     if norm is not None:
@@ -156,7 +156,7 @@ def model_from_state_dict(
     normalisation: Normalisation | str = None,  # or the name of one; None: ask later
 ) -> nn.Module:                         # in evaluation mode
     "Load weights into the network they belong to; raises CheckpointError when they do not fit."
-    if not isinstance(model, nn.Module):
+    if made := not isinstance(model, nn.Module):
         settings = dict(name=model) if isinstance(model, str) else dict(model)
         settings = (dict(num_classes=len(classes)) if classes else {}) | settings
         model = create_model(settings.pop("name"), **settings)
@@ -169,7 +169,7 @@ def model_from_state_dict(
     else:
         import_state_dict(path, model)
     if classes:
-        if hasattr(model, "made_by"):
+        if made:
             check_names(classes, model.made_by["num_classes"])
         model.classes = tuple(classes)
     if normalisation is not None:
@@ -275,14 +275,14 @@ def _class_names(model, given, count):
 
 # %% ../nbs/09b_own_images.ipynb #18ceeaf5
 def _called(model, x):
-    "What the model answers; a shape that it does not take is said in words, with the way out of this page."
+    "What the model answers; a shape that it does not take is said in words."
     try:
-        return answers(model, x)
-    except ValueError as problem:
-        if not isinstance(problem.__cause__, RuntimeError):
+        return model(x)
+    except RuntimeError as problem:
+        if out_of_memory(problem):
             raise
         raise ValueError(f"the model does not take pictures of {x.shape[2]}×{x.shape[3]} "
-                         f"({plain(str(problem.__cause__).splitlines()[0])}); pass the size= it was made for") from problem
+                         f"({plain(str(problem).splitlines()[0])}); pass the size= it was made for") from problem
 
 # %% ../nbs/09b_own_images.ipynb #85eeba6e
 def _logits(model, pixels, norm, batch_size=64):

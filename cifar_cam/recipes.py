@@ -353,7 +353,7 @@ def _machine(learner):
 # %% ../nbs/11_recipes.ipynb #73099ca9
 def _data_record(source, train, test):
     "What the run was trained and tested on."
-    source = train.name if isinstance(source, tuple) else Path(str(source)).name
+    source = train.name if isinstance(source, (tuple, list)) else Path(str(source)).name
     return dict(source=source, name=train.name, note=train.note, train=len(train), test=len(test),
                 pixels=list(train.images.shape[1:3]), classes=list(train.classes),
                 fingerprint=train.fingerprint(), test_fingerprint=test.fingerprint())

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from numbers import Integral
 
@@ -182,7 +182,8 @@ def _check_batches(**sources):
     for name, batches in sources.items():
         if isinstance(batches, Images):
             raise TypeError(f"{name} is a set of pictures where batches are needed; use Loader(images, policy, norm, batch_size)")
-        if batches is not None and not (hasattr(batches, "__len__") and hasattr(batches, "__iter__")):
+        long = name != "train" or hasattr(batches, "__len__")
+        if batches is not None and not (long and hasattr(batches, "__iter__")):
             raise TypeError(f"{name} is a {type(batches).__name__} where batches with a length are needed: a Loader, a "
                             "DataLoader or a list of (x, y)")
 
@@ -196,14 +197,21 @@ def _check_parts(loss, made):
         raise TypeError(f"optimizer={made!r} is no optimiser; make one over the network's weights, e.g. sgd(model)")
 
 # %% ../nbs/07_trainer.ipynb #5abd2669
-def _label(model, batches):
-    "Write on the network what its pictures are called, normalised by and how large, where it does not say so itself."
+def _label(model, batches, logits):
+    """Write on the network what its pictures are called, normalised by and how large, where it does not say so itself; what
+    an earlier training wrote is replaced."""
     images, norm = getattr(batches, "images", None), getattr(batches, "norm", None)
-    if isinstance(images, Images) and norm is not None:
-        known = dict(classes=images.classes, normalisation=norm, input_size=tuple(images.images.shape[1:3]))
-        for name, value in known.items():
-            if getattr(model, name, None) is None:
+    if not isinstance(images, Images) or norm is None:
+        return
+    known = dict(normalisation=norm, input_size=tuple(images.images.shape[1:3]))
+    known |= dict(classes=images.classes) if len(images.classes) == logits else {}
+    ours = model.__dict__.setdefault("_labelled", {})
+    for name, value in known.items():
+        said = getattr(model, name, None)
+        if said is None or said is ours.get(name):
+            with suppress(AttributeError):  # a network may have a property of that name
                 setattr(model, name, value)
+                ours[name] = value
 
 # %% ../nbs/07_trainer.ipynb #562577f8
 class Learner:
@@ -244,7 +252,7 @@ class Learner:
         self.train, self.valid, self.watch = (b if b is None else self.team.share(b) for b in (train, valid, watch))
         self.loss, self.optimizer = loss or F.cross_entropy, optimizer or sgd(model)
         check_moves(self.optimizer, self.model)
-        _label(model, train)
+        self._bare = model
         self.progress, self.save_seconds = self.team.leads and _checked_log(progress), save_seconds
         self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
@@ -265,7 +273,7 @@ def _start_blank(self: Learner):
     self.history, self.interrupted, self.epochs_before = History(), False, 0
     self.micro_batch = None  # pictures computed at once; None: the whole batch
     self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
-    self._rate, self._ratios = self.optimizer.param_groups[0]["lr"], rate_ratios(self.optimizer)
+    self._rate, self._ratios = float(self.optimizer.param_groups[0]["lr"]), rate_ratios(self.optimizer)
     self._best, self._last, self._position, self._paused = None, None, None, None
     self._resting = {}  # number of a parameter group -> its weights that rest, see `_set_resting`
     self._looked = False  # whether the network's answers were looked at
@@ -327,16 +335,15 @@ def check_batch(
     batch,  # what a loader gave
 ):
     "Raise ValueError, naming the fix, unless these are pictures (N, ...) and labels (N,) that one can train on."
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise ValueError(f"a loader must give (x, y) or (x, y, index), this one gives {type(batch).__name__}; "
                          "take the two out of it, for instance with a generator that has a length")
     x, y = batch[:2]
-    if not torch.is_tensor(x) or not x.is_floating_point():
-        found = str(x.dtype).removeprefix("torch.") if torch.is_tensor(x) else type(x).__name__
-        raise ValueError(f"pictures must be a float tensor, got {found}; normalise them, as a Loader does")
-    if x.numel() and (largest := float(x.abs().max())) > 50:
-        warnings.warn(f"the pictures hold numbers up to {largest:.4g}; networks learn badly from them: normalise the pictures, as "
-                      "a Loader does", stacklevel=3)
+    if not torch.is_tensor(x):
+        raise ValueError(f"pictures must be a tensor, got {type(x).__name__}; normalise them, as a Loader does")
+    if x.is_floating_point() and x.numel() and (largest := float(x.abs().max())) > 50:
+        warnings.warn(f"the pictures hold numbers up to {largest:.4g}; unless the network scales them itself, it learns badly from "
+                      "them: normalise the pictures, as a Loader does", stacklevel=3)
     if not torch.is_tensor(y) or y.shape != x.shape[:1] or y.is_floating_point() or y.dtype == torch.bool:
         found = f"{y.dtype} of shape {tuple(y.shape)}".removeprefix("torch.") if torch.is_tensor(y) else type(y).__name__
         raise ValueError(f"labels must be {len(x)} whole numbers, the class ids, got {found}; "
@@ -352,13 +359,20 @@ def out_of_memory(
         isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
 
 # %% ../nbs/07_trainer.ipynb #5e91772c
-_misfits = ("expected input[", "mat1 and mat2", "size per channel", "output size is too small", "must match the size of tensor",
-            "expected scalar type", "input type", "shape '[", "channel")
+_misfits = {  # what PyTorch says of an input that a layer does not take -> what to do
+    "give them the size and channels it was made for": (
+        "expected input[", "mat1 and mat2", "size per channel", "output size is too small", "must match the size of tensor",
+        "sizes of tensors must match", "expected input with shape", "running_mean should contain", "shape '["),
+    "normalise them, as a Loader does, and bring network and pictures to one type and device": (
+        "expected scalar type", "should be the same", "expected all tensors to be on the same device")}
 
 
-def _does_not_fit(problem):
-    "Whether PyTorch says of an input that its shape or type is not what a layer takes."
-    return not out_of_memory(problem) and any(sign in str(problem).lower() for sign in _misfits)
+def _way_out(problem):
+    "What to do about an input whose shape or type PyTorch does not take; empty for other problems."
+    said = str(problem).strip().split("\n")[0].lower()
+    if out_of_memory(problem) or _is_of_the_compiler(problem):
+        return ""
+    return next((fix for fix, signs in _misfits.items() if any(sign in said for sign in signs)), "")
 
 
 def answers(
@@ -369,11 +383,12 @@ def answers(
     try:
         return network(x)
     except RuntimeError as problem:
-        if not _does_not_fit(problem):
+        fix = _way_out(problem)
+        if not fix:
             raise
         said = str(problem).strip().split("\n")[0]
         last = x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3)
-        fix = "put their colours first, x.permute(0, 3, 1, 2)" if last else "give them the size and channels it was made for"
+        fix = "put their colours first, x.permute(0, 3, 1, 2)" if last else fix
         raise ValueError(f"the network does not take pictures of shape {tuple(x.shape)} ({said}); {fix}") from problem
 
 
@@ -386,10 +401,12 @@ def check_answers(
         found = f"shape {tuple(logits.shape)}" if torch.is_tensor(logits) else type(logits).__name__
         raise ValueError(f"the network must return logits of shape ({len(labels)}, classes), got {found}; "
                          "wrap it in a module that returns only these")
-    low, high = int(labels.min()), int(labels.max())
+    labels = labels[labels != -100]  # what cross-entropy leaves out
+    low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if low < 0 or high >= logits.shape[1]:
+        fix = "" if low < 0 else f"make it with num_classes={high + 1}, or "
         raise ValueError(f"labels run from {low} to {high}, but the network gives {logits.shape[1]} logits, for 0 to "
-                         f"{logits.shape[1] - 1}; make it with num_classes={high + 1}, or count the labels from 0")
+                         f"{logits.shape[1] - 1}; {fix}count the labels from 0")
     refuse_probabilities(logits)
 
 # %% ../nbs/07_trainer.ipynb #8a81c27a
@@ -455,6 +472,7 @@ def _gradients(self: Learner, x, y):
             logits = self._logits(part_x) if self._looked else answers(self._logits, part_x)
         if not self._looked:
             check_answers(logits, part_y)
+            _label(self._bare, self.train, logits.shape[1])
             self._looked = True
         logits = logits.float()
         loss = self.loss(logits, part_y)
