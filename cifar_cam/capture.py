@@ -278,7 +278,7 @@ def fitting_input(
     "The batch on the model's device, in its floating type; raises ValueError for a wrong shape, NaN or an empty batch."
     x = torch.as_tensor(x)
     if x.ndim == 4 and not len(x):
-        raise ValueError("x holds no image; choose at least one")
+        raise ValueError("x holds no image; give at least one image")
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f"x must be a float batch (images, channels, height, width), "
                          f"got {x.dtype} of shape {tuple(x.shape)}; a single image becomes a batch with x[None]")

@@ -370,7 +370,7 @@ def export_onnx(
     data = _onnx_bytes(_trace(network, size), network, _metadata(network, classes))
     session = _session(data)
     if classes:
-        check_names(classes, session.get_outputs()[0].shape[1])
+        check_names(classes, session(np.zeros((1, *size, 3), np.uint8), np.full(1, -1))[0].shape[1])
     gaps = _compare(session, network, size, tolerance)
     write_atomic(path, data)
     return Exported(path, "ONNX", len(data), *_described(network, size, len(classes) or "classes"), *gaps)

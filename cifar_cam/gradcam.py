@@ -320,8 +320,8 @@ def _find_classes(model, x, given, labelled):
     differ and the images' own labels are used (`labelled`)."""
     known, held = _carried(model, "classes"), getattr(x, "classes", None)
     if given is None and labelled and known is not None and held is not None and tuple(map(str, known)) != tuple(map(str, held)):
-        raise ValueError(f"these images are of other classes ({', '.join(map(str, held[:3]))}, …) than the model "
-                         f"({', '.join(map(str, known[:3]))}, …); use images of the classes it was trained on, in the "
+        raise ValueError(f"these images are of other classes ({len(held)}: {', '.join(map(str, held[:3]))}, …) than the model "
+                         f"({len(known)}: {', '.join(map(str, known[:3]))}, …); use images of the classes it was trained on, in the "
                          "same order, or explain them without their labels: x.images")
     return _first_known(given, known, held)
 

@@ -32,7 +32,7 @@ class Schedule:
 
     def __post_init__(self):
         if self.watches not in ("loss", "accuracy"):
-            raise ValueError(f"a schedule can watch loss or accuracy, not {self.watches!r}")
+            raise ValueError(f"watches={self.watches!r}: a schedule can watch loss or accuracy; choose one of them")
 
     def __call__(
         self,

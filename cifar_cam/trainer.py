@@ -1192,7 +1192,8 @@ def _check_same(self: Learner, state):
                          f"{ours.get(first)} here); {fix}")
     if difference := _optimizer_differs(self.optimizer, state):
         raise ValueError(f"{folder} holds a run with another optimiser ({difference}); {fix}")
-    if state["about"] != self._about():
+    known = {k: (was, self._about()[k]) for k, was in state["about"].items()}
+    if any(was and now and was != now for was, now in known.values()):
         raise ValueError(f"{folder} holds a run with other class names or another normalisation; {fix}")
     if not self._auto and state["precision"] != self.precision:
         raise ValueError(f"{folder} holds a run in {state['precision']}, this one is to be in {self.precision}; "
