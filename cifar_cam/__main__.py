@@ -48,7 +48,16 @@ def start(
         leave()
     return status
 
+# %% ../nbs/14a_main.ipynb #ee7ac239
+def _end(status):
+    "End this process; a helping one without the clean-up on the way out."
+    if int(os.environ.get("RANK", 0)) > 0:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
 # %% ../nbs/14a_main.ipynb #658a53bf
 #| eval: false
 if __name__ == "__main__":
-    sys.exit(start())
+    _end(start())
