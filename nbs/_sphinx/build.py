@@ -89,8 +89,7 @@ def with_page_links(text, pages, site_url):
     def link(match):
         page = pages.get(f"{match[1]}.ipynb")
         return f"[`{match[1]}`]({site_url}/{page}.html)" if page else match[0]
-    parts = re.split(r"(^```.*?^```)", text, flags=re.M | re.S)
-    return "".join(part if part.startswith("```") else re.sub(r"(?<![\[`])`(\d\d[a-z]?_\w+)`(?![\]`])", link, part) for part in parts)
+    return quarto_myst.outside_code(lambda part: re.sub(r"(?<![\[`])`(\d\d[a-z]?_\w+)`(?![\]`])", link, part), text)
 
 
 def documented_names(notebook):
