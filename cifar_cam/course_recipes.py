@@ -149,6 +149,7 @@ def _one_cycle(epochs, lr_max, share=0.3, start=25, end=1e4, shape="cos", moment
 # %% ../nbs/10b_course_recipes.ipynb #4cc2b9a4
 _hflip, _vflip = dict(op="hflip"), dict(op="vflip")
 _crop = dict(op="pad_crop", pad=4)
+_every_layer = dict(explain_layers=("layer1", "layer2", "layer3", "layer4"))
 _chosen_on_test = dict(select="best", quirks=("test_as_validation",))
 
 # %% ../nbs/10b_course_recipes.ipynb #a0c01d49
@@ -164,7 +165,7 @@ _flip_and_hide = [dict(op="hflip", p=0.7), dict(op="cutout", size=[4, 16], fill=
 projects |= _modes(
     "seed0-s9", "ResNet-18, rate cut three times, L1 and L2", epochs=40, schedule=_three_cuts,
     augmentation=_flip_and_hide, reported=dict(train=99.37, test=89.27), fixed=_seed0_fixed, as_run=_seed0_run,
-    **_seed0, note="EVA4 session 9; its figure called Grad-CAM shows Grad-CAM++")
+    **_seed0 | _every_layer, note="EVA4 session 9; its figure called Grad-CAM shows Grad-CAM++")
 
 # %% ../nbs/10b_course_recipes.ipynb #df954f78
 projects |= _modes(
@@ -273,7 +274,6 @@ _black_square = lambda holes: dict(op="cutout", size=8, holes=holes, fill=0, cli
 _hide_two = dict(_black_square(2), p=1.0)
 _seed1 = dict(normalisation="half", l1=1e-5, batch_size=128)
 _hung = "Half of the training pictures are upside down, as no test picture is"
-_every_layer = dict(explain_layers=("layer1", "layer2", "layer3", "layer4"))
 
 # %% ../nbs/10b_course_recipes.ipynb #75be7f0a
 def _crawling(name, title, epochs, weight_decay=0.0, nesterov=False, norm=None, **shared):
@@ -388,7 +388,7 @@ _three_phases = dict(_one_cycle(50, 1.0, 0.2, 10), lr_end=0.1, annihilation=0.6,
 # %% ../nbs/10b_course_recipes.ipynb #9d7257c5
 projects |= _modes(
     "seed2-doc", "The custom ResNet of the assignment",
-    **_nine | dict(explain_layers=("layer2", "layer3")), normalisation="cifar10",
+    **_nine | dict(explain_layers=("prep", "layer1", "layer2", "layer3")), normalisation="cifar10",
     reported=dict(train=87.74, test=88.00),
     note="EVA6 session 9; the numbers it reports are those of another network",
     fixed=dict(
@@ -482,7 +482,7 @@ projects |= _modes(
 # %% ../nbs/10b_course_recipes.ipynb #2f6c5641
 projects |= _modes(
     "seed4-s7", "ResNet-18 in batches of four, constant rate", epochs=20, batch_size=4, optimizer=_sgd(0.001),
-    normalisation="half", schedule=dict(name="constant", lr=0.001), explain_layers=("layer4",),
+    normalisation="half", schedule=dict(name="constant", lr=0.001), **_every_layer,
     reported=dict(train=97.07, test=86), fixed=dict(augmentation=[_crop, dict(op="cutout", size=16, fill=127)]),
     as_run=dict(
         augmentation=[dict(op="cutout", size=16, fill=127, clip=True)],
