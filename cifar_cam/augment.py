@@ -695,6 +695,7 @@ class Loader:
         norm=None,                   # `Normalisation`, its name, or None: measured on `images`
         batch_size: int = 512,       # pictures in a batch; the last batch of an epoch may be smaller
         shuffle: bool = False,       # a new order every epoch, decided by (seed, epoch)
+        *,
         seed: int = 0,               # decides order and draws
         workers: int = 0,            # processes that prepare batches beside the training; 0: none
         drop_last: bool = False,     # leave out the smaller last batch

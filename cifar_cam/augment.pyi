@@ -116,18 +116,18 @@ class Loader:
     policy: Any
     batch_size: int
     shuffle: bool
-    seed: int
-    drop_last: bool
-    workers: int
-    start_method: str | None
-    persistent: bool
-    timeout: float
+    seed: Any
+    drop_last: Any
+    workers: Any
+    start_method: Any
+    persistent: Any
+    timeout: Any
     pipeline: Any
     epoch: Any
     start: Any
     share: Any
 
-    def __init__(self, images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., seed: int=..., workers: int=..., drop_last: bool=..., start_method: str | None=..., persistent: bool=..., timeout: float=...) -> None:
+    def __init__(self, images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., *, seed: int=..., workers: int=..., drop_last: bool=..., start_method: str | None=..., persistent: bool=..., timeout: float=...) -> None:
         ...
 
     def __len__(self):

@@ -571,11 +571,12 @@ class BatchLoader(Loader):
         norm=None,                # `Normalisation`, its name, or None: measured on `images`
         batch_size: int = 512,    # pictures in a batch; the last batch of an epoch may be smaller
         shuffle: bool = False,    # a new order every epoch, decided by (seed, epoch): the order of `Loader`
+        *,
         seed: int = 0,            # decides order and draws
         drop_last: bool = False,  # leave out the smaller last batch
         device="cpu",             # where batches are made and handed over
     ):
-        super().__init__(images, policy, norm, batch_size, shuffle, seed, drop_last=drop_last)
+        super().__init__(images, policy, norm, batch_size, shuffle, seed=seed, drop_last=drop_last)
         self.device = torch.device(device)
         self.pipeline = BatchPipeline(self.policy, self.norm, images.images.shape[1:3], self.device)
         self.resident = self.device.type != "cpu" and fits(images, self.device)
@@ -634,18 +635,20 @@ def make_loader(
     norm=None,                # `Normalisation`, its name, or None: measured on `images`
     batch_size: int = 512,    # pictures in a batch
     shuffle: bool = False,    # a new order every epoch
+    *,
     seed: int = 0,            # decides order and draws
     workers: int = 0,         # processes that prepare batches, through albumentations
     drop_last: bool = False,  # leave out the smaller last batch
     device="cpu",             # where whole batches are made
-    kind: str = "auto",       # one of `kinds`; "auto" is "tensor" unless workers are asked for
+    kind: str = "auto",       # one of `kinds`; "auto" is "tensor"
 ) -> Loader:
     "The loader for a training; raises ValueError for an unknown kind, or processes that would have nothing to do."
     if kind not in kinds:
         raise ValueError(f"unknown kind of loader {kind!r}; choose one of {', '.join(kinds)}")
-    if kind == "tensor" and workers:
-        raise ValueError(f"workers={workers} would have nothing to do beside kind='tensor'; use workers=0, or "
-                         "kind='albumentations'")
-    if kind == "albumentations" or workers:
-        return Loader(images, policy, norm, batch_size, shuffle, seed, workers, drop_last)
-    return BatchLoader(images, policy, norm, batch_size, shuffle, seed, drop_last, device)
+    shared = dict(shuffle=shuffle, seed=seed, drop_last=drop_last)
+    if kind == "albumentations":
+        return Loader(images, policy, norm, batch_size, workers=workers, **shared)
+    if workers:
+        raise ValueError(f"workers={workers} would have nothing to do beside kind={kind!r}, which makes whole batches at "
+                         "once; use workers=0, or kind='albumentations'")
+    return BatchLoader(images, policy, norm, batch_size, device=device, **shared)

@@ -71,7 +71,7 @@ class BatchLoader(Loader):
     resident: Any
     together: Any
 
-    def __init__(self, images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., seed: int=..., drop_last: bool=..., device=...) -> None:
+    def __init__(self, images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., *, seed: int=..., drop_last: bool=..., device=...) -> None:
         ...
 
     def __getstate__(self):
@@ -125,5 +125,5 @@ def fits(images: Images, device) -> bool:
     ...
 
 
-def make_loader(images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., seed: int=..., workers: int=..., drop_last: bool=..., device=..., kind: str=...) -> Loader:
+def make_loader(images: Images, policy=..., norm=..., batch_size: int=..., shuffle: bool=..., *, seed: int=..., workers: int=..., drop_last: bool=..., device=..., kind: str=...) -> Loader:
     ...

@@ -6,13 +6,14 @@
 __all__ = ['scores', 'method_name', 'has_layers', 'attribution', 'enlarged', 'random_map', 'centre_map', 'baselines',
            'pointing_game', 'mask_overlap', 'energy_inside', 'mean_interval', 'plot_scores', 'removal_ranks',
            'replaced', 'class_probability', 'Curve', 'deletion', 'insertion', 'impute', 'road', 'displayed',
-           'drop_increase', 'ranks_of', 'rank_correlation', 'structural_similarity', 'layer_groups', 'randomised',
-           'SanityCheck', 'sanity_check', 'plot_sanity', 'Agreement', 'agreement', 'Score', 'Leaderboard',
+           'drop_increase', 'ranks_of', 'rank_correlation', 'chance_likeness', 'structural_similarity', 'layer_groups',
+           'randomised', 'SanityCheck', 'sanity_check', 'plot_sanity', 'Agreement', 'agreement', 'Score', 'Leaderboard',
            'leaderboard']
 
 # %% ../nbs/10_cam_checks.ipynb #bff3ccb4
 import copy
 import html
+import inspect
 import math
 import time
 from dataclasses import dataclass
@@ -23,38 +24,47 @@ from fastcore.basics import patch
 from torch import nn
 
 from . import show as draw
-from .cam_methods import cam_method, input_methods
+from .cam_methods import cam_method, cam_methods, input_methods, layer_methods
 from .cam_methods import methods as all_methods
 from .capture import unwrap
 from .data import normalisation as as_normalisation
 from .evaluate import Rows, evaluation_mode, wilson
 from .gradcam import explain
 
+# %% ../nbs/10_cam_checks.ipynb #3a4f3bd8
+def _asked_directly(method):
+    "Whether a method is a function of (model, x, targets); a name and a function of (A, G) go through `explain`."
+    if not callable(method) or method in (*cam_methods.values(), *layer_methods.values(), *input_methods.values()):
+        return False
+    needed = [p for p in inspect.signature(method).parameters.values()
+              if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(needed) != 2
+
 # %% ../nbs/10_cam_checks.ipynb #ff31dafc
 def method_name(
-    method,  # a name out of `methods()`, or a function of (model, x, targets)
+    method,  # a name out of `methods()`, a function of (A, G), or one of (model, x, targets)
 ) -> str:
     "What to call the method in tables and figures; raises ValueError for an unknown name."
-    return getattr(method, "__name__", type(method).__name__) if callable(method) else cam_method(method)[0]
+    return getattr(method, "__name__", type(method).__name__) if _asked_directly(method) else cam_method(method)[0]
 
 # %% ../nbs/10_cam_checks.ipynb #38d21e6f
 def has_layers(
-    method,  # a name out of `methods()`, or a function of (model, x, targets)
+    method,  # a name out of `methods()`, a function of (A, G), or one of (model, x, targets)
 ) -> bool:
-    "Whether the method looks at a layer; functions and methods on the input do not."
-    return not callable(method) and method_name(method) not in input_methods
+    "Whether the method looks at a layer; functions of (model, x, targets) and methods on the input do not."
+    return not _asked_directly(method) and method_name(method) not in input_methods
 
 # %% ../nbs/10_cam_checks.ipynb #76779c82
 def attribution(
     model: nn.Module,       # maps (N,3,H,W) to logits
     x: torch.Tensor,        # normalised float batch (N,3,H,W)
     targets,                # class ids (N,): which logit each map explains
-    method="gradcam",       # a name out of `methods()`, or a function of (model, x, targets)
+    method="gradcam",       # a name out of `methods()`, a function of (A, G), or one of (model, x, targets)
     layers=None,            # one layer, by name or module; None: the one that `explain` chooses
     batch_size: int = 256,  # images computed at a time
 ) -> torch.Tensor:          # signed maps (N,h,w), native size, on the CPU
     "One raw map for each image; raises ValueError for an unknown method and for maps of a wrong shape or with NaN."
-    if callable(method):
+    if _asked_directly(method):
         maps = torch.as_tensor(method(model, x, targets)).detach().float().cpu()
     else:
         explained = explain(model, x, labels=targets, layers=layers if has_layers(method) else None, targets=["true"],
@@ -503,6 +513,24 @@ def rank_correlation(
     found = (r * s).sum(1) / power.sqrt().clamp(min=1e-12)
     return torch.where(both_flat, 1.0, found).clamp(-1, 1).numpy()
 
+# %% ../nbs/10_cam_checks.ipynb #e1404e2a
+def chance_likeness(
+    maps: torch.Tensor,  # maps (N,h,w)
+    moves: int = 32,     # how many moves are tried at most
+    seed: int = 0,       # decides which
+) -> np.ndarray:         # (N,) in 0..1
+    "Mean size of the rank correlation between a map and itself moved around; 1 where no move changes it."
+    height, width = maps.shape[1:]
+    places = [(down, right) for down in range(height) for right in range(width)][1:] or [(0, 0)]
+    chosen = np.random.default_rng(seed).permutation(len(places))[:moves]
+    return np.mean([np.abs(rank_correlation(maps, maps.roll(places[k], (1, 2)))) for k in chosen], 0)
+
+# %% ../nbs/10_cam_checks.ipynb #8b75ae0d
+def _above_chance(correlation, chance):
+    "Sizes of rank correlations (…, image) on a scale where `chance` (image,) is 0 and the same order is 1."
+    likeness, movable = np.abs(correlation), chance < 1 - 1e-9
+    return np.where(movable, (likeness - chance) / np.where(movable, 1 - chance, 1), likeness)
+
 # %% ../nbs/10_cam_checks.ipynb #abd21558
 def structural_similarity(
     a: torch.Tensor,  # maps (N,h,w) in 0..1
@@ -591,8 +619,8 @@ def randomised(
         yield group, twin
 
 # %% ../nbs/10_cam_checks.ipynb #85e2ba73
-def _verdict(left_over):
-    return "passes" if left_over < 0.3 else "fails" if left_over > 0.5 else "in doubt"
+def _verdict(left):
+    return "passes" if left < 0.2 else "fails" if left > 0.4 else "in doubt"
 
 # %% ../nbs/10_cam_checks.ipynb #98e1727c
 @dataclass(eq=False, repr=False)
@@ -602,25 +630,31 @@ class SanityCheck:
     groups: list             # groups of layers in the order in which they were drawn anew
     correlation: np.ndarray  # (draw, group, image): rank correlation with the original map
     similarity: np.ndarray   # (draw, group, image): SSIM of the displayed maps
+    chance: np.ndarray       # (image,): size of the rank correlation of unrelated maps, see `chance_likeness`
     maps: torch.Tensor       # displayed maps (1 + groups, image, H, W) of the first draw, original first
     pictures: np.ndarray     # float (image, H, W, 3) in 0..1, or None
     independent: bool        # each group alone, or all groups down to it
     note: str = ""           # the layer explained, if any
 
     @property
+    def left(self) -> np.ndarray:
+        "What is left of each map, (draw, group, image): 0 as alike as unrelated maps, 1 in the same or opposite order."
+        return _above_chance(self.correlation, self.chance)
+
+    @property
     def score(self) -> float:
-        "Mean rank correlation that is left: 0 is good, 1 means the method ignores the network."
-        return float(self.correlation.mean())
+        "Mean of what is left: near 0 is good, 1 means the method ignores the network."
+        return float(self.left.mean())
 
     @property
     def verdict(self) -> str:
-        "passes below 0.3, fails above 0.5, in doubt between."
+        "passes below 0.2, fails above 0.4, in doubt between."
         return _verdict(self.score)
 
     def __repr__(self):
         kind = "each layer alone" if self.independent else "from the head down"
-        each = ", ".join(f"{group} {k:.2f}" for group, k in zip(self.groups, self.correlation.mean((0, 2))))
-        return f"SanityCheck({self.method}: {self.verdict}, rank correlation left {self.score:.2f}; {kind}: {each})"
+        each = ", ".join(f"{group} {k:.2f}" for group, k in zip(self.groups, self.left.mean((0, 2))))
+        return f"SanityCheck({self.method}: {self.verdict}, {self.score:.2f} left; {kind}: {each})"
 
 # %% ../nbs/10_cam_checks.ipynb #a8bbe289
 @dataclass
@@ -656,7 +690,7 @@ def _case(model, images, labels, target, layers, normalisation, masks, batch_siz
 
 # %% ../nbs/10_cam_checks.ipynb #a03968b5
 def _left_over(model, case, chosen, draws, independent, seed, batch_size):
-    "For each of the (method, layer) pairs: correlation, similarity (draw, group, image) and the first draw's maps."
+    "For each (method, layer): correlation, similarity (draw, group, image), chance (image,) and the first draw's maps."
     size, originals = case.x.shape[2:], [attribution(model, case.x, case.targets, *pair, batch_size) for pair in chosen]
     found = [([], [], [displayed(maps, size)]) for maps in originals]
     window = min(7, *size)
@@ -672,7 +706,9 @@ def _left_over(model, case, chosen, draws, independent, seed, batch_size):
                 rows[1][-1].append(structural_similarity(rows[2][0], seen, window))
                 if draw_number == 0:
                     rows[2].append(seen)
-    return [(np.array(ranks), np.array(likeness), torch.stack(maps)) for ranks, likeness, maps in found]
+    chances = map(chance_likeness, originals)
+    return [(np.array(ranks), np.array(likeness), chance, torch.stack(maps))
+            for (ranks, likeness, maps), chance in zip(found, chances)]
 
 # %% ../nbs/10_cam_checks.ipynb #dc81289f
 def sanity_check(
@@ -693,9 +729,9 @@ def sanity_check(
         raise ValueError(f"draws={draws}; weights must be drawn at least once")
     case = _case(model, images, labels, target, layers, normalisation, None, batch_size)
     layer = case.layers[-1]
-    ranks, likeness, maps = _left_over(model, case, [(method, layer)], draws, independent, seed, batch_size)[0]
+    found = _left_over(model, case, [(method, layer)], draws, independent, seed, batch_size)[0]
     groups = list(layer_groups(model, case.x))
-    return SanityCheck(method_name(method), groups, ranks, likeness, maps, case.pictures, independent,
+    return SanityCheck(method_name(method), groups, *found, case.pictures, independent,
                        f"at {layer}" if has_layers(method) else "")
 
 # %% ../nbs/10_cam_checks.ipynb #45a81a4f
@@ -704,9 +740,9 @@ def rows(self: SanityCheck) -> Rows:
     "For each group of layers: what is left of the maps, mean over images and draws with its interval."
     found = []
     for k, group in enumerate(self.groups):
-        mean, low, high = mean_interval(self.correlation[:, k].mean(0))
-        found.append({"drawn anew": group, "rank correlation": mean, "low": low, "high": high,
-                      "SSIM": float(self.similarity[:, k].mean())})
+        mean, low, high = mean_interval(self.left[:, k].mean(0))
+        found.append({"drawn anew": group, "left": mean, "low": low, "high": high,
+                      "rank correlation": float(self.correlation[:, k].mean()), "SSIM": float(self.similarity[:, k].mean())})
     return Rows(found)
 
 # %% ../nbs/10_cam_checks.ipynb #9858f371
@@ -729,7 +765,7 @@ def _plot_curve(self: SanityCheck, figure, first, last):
     height = figure.get_figheight()
     ax = figure.add_axes((first.x0, 0.42 / height, last.x1 - first.x0, 1.15 / height))
     centres = np.linspace(first.width / 2, last.x1 - first.x0 - first.width / 2, len(self.groups) + 1)
-    for values, name, style in ((self.correlation, "rank correlation", "o-"), (self.similarity, "SSIM", "s--")):
+    for values, name, style in ((self.left, "order of the places", "o-"), (self.similarity, "SSIM", "s--")):
         means = [mean_interval(v) for v in values.mean(0)]
         middle, low, high = (np.array([1.0, *(m[k] for m in means)]) for k in range(3))
         line, = ax.plot(centres, middle, style, markersize=4, linewidth=1.4, label=name)
@@ -783,10 +819,10 @@ def plot_sanity(
     stages = np.arange(len(checks[0].groups) + 1)
     for k, check in enumerate(sorted(checks, key=lambda check: -check.score)):
         style = dict(marker="os^vDP*X"[k // 10 % 8], markersize=4, linewidth=1.3)
-        ax.plot(stages, [1, *check.correlation.mean((0, 2))], label=f"{check.method}: {check.score:.2f}", **style)
+        ax.plot(stages, [1, *check.left.mean((0, 2))], label=f"{check.method}: {check.score:.2f}", **style)
     ax.axhline(0, color="0.6", linewidth=0.7)
     ax.set_xticks(stages, ["as trained", *checks[0].groups], rotation=20)
-    ax.set(ylabel="rank correlation left")
+    ax.set(ylabel="what is left")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
@@ -881,7 +917,7 @@ scores = {
     "drop": Score("low", "probability lost when only the map is shown", "a map that covers everything wins", False),
     "increase": Score("high", "share of images whose probability rises when only the map is shown",
                       "hiding half of a cluttered picture raises it with any map", False),
-    "sanity": Score("low", "rank correlation left when the network forgets", "a pass does not make a map right", False),
+    "sanity": Score("low", "what is left when the network forgets: 0 as between unrelated maps", "a pass does not make a map right", False),
     "cost": Score("low", "time in forward passes of the same images", "measured: varies from run to run", False),
 }
 
@@ -1105,7 +1141,7 @@ def _add_sanity(model, case, rows, values, count, seed, batch_size):
     "Add what is left of each method's maps, (images,), to `values`."
     few = _Case(case.x[:count], case.targets[:count], case.layers, None, None, case.classes)
     for name, found in zip(rows, _left_over(model, few, list(rows.values()), 1, False, seed, batch_size)):
-        values[name]["sanity"] = found[0].mean((0, 1))
+        values[name]["sanity"] = _above_chance(found[0], found[2]).mean((0, 1))
 
 # %% ../nbs/10_cam_checks.ipynb #2431d055
 def leaderboard(

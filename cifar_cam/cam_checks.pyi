@@ -7,7 +7,7 @@ from torch import nn
 import numpy as np
 import torch
 
-__all__ = ['scores', 'method_name', 'has_layers', 'attribution', 'enlarged', 'random_map', 'centre_map', 'baselines', 'pointing_game', 'mask_overlap', 'energy_inside', 'mean_interval', 'plot_scores', 'removal_ranks', 'replaced', 'class_probability', 'Curve', 'deletion', 'insertion', 'impute', 'road', 'displayed', 'drop_increase', 'ranks_of', 'rank_correlation', 'structural_similarity', 'layer_groups', 'randomised', 'SanityCheck', 'sanity_check', 'plot_sanity', 'Agreement', 'agreement', 'Score', 'Leaderboard', 'leaderboard']
+__all__ = ['scores', 'method_name', 'has_layers', 'attribution', 'enlarged', 'random_map', 'centre_map', 'baselines', 'pointing_game', 'mask_overlap', 'energy_inside', 'mean_interval', 'plot_scores', 'removal_ranks', 'replaced', 'class_probability', 'Curve', 'deletion', 'insertion', 'impute', 'road', 'displayed', 'drop_increase', 'ranks_of', 'rank_correlation', 'chance_likeness', 'structural_similarity', 'layer_groups', 'randomised', 'SanityCheck', 'sanity_check', 'plot_sanity', 'Agreement', 'agreement', 'Score', 'Leaderboard', 'leaderboard']
 
 
 scores: dict
@@ -36,10 +36,15 @@ class SanityCheck:
     groups: list
     correlation: np.ndarray
     similarity: np.ndarray
+    chance: np.ndarray
     maps: torch.Tensor
     pictures: np.ndarray
     independent: bool
     note: str = ...
+
+    @property
+    def left(self) -> np.ndarray:
+        ...
 
     @property
     def score(self) -> float:
@@ -215,6 +220,10 @@ def ranks_of(values: torch.Tensor) -> torch.Tensor:
 
 
 def rank_correlation(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+    ...
+
+
+def chance_likeness(maps: torch.Tensor, moves: int=..., seed: int=...) -> np.ndarray:
     ...
 
 

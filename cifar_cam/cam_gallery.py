@@ -20,7 +20,8 @@ from . import show as draw
 from .augment import Loader
 from .checkpoint import Checkpoints, load_state
 from .data import Images
-from .evaluate import Predictions, predict
+from .download import write_atomic
+from .evaluate import Predictions, carried, predict
 from .gradcam import Explanation, explain
 
 # %% ../nbs/09a_cam_gallery.ipynb #7fd4a523
@@ -39,7 +40,7 @@ def confused_pairs(
 # %% ../nbs/09a_cam_gallery.ipynb #c1eab47b
 def _overlay(why: Explanation, i, limit=None, t=0):
     "A function that draws the overlay of image i and target t on the Axes it gets."
-    map, signed = why.raw[why.layers[0]][i, t], bool(why.against[i, t] >= 0)
+    map, signed = why.raw[why.layers[0]][i, t], bool(why._both_signs()[i, t])
     return lambda ax: draw.show_overlay(why.pictures[i], map, ax, limit, signed, grey=0.8)
 
 # %% ../nbs/09a_cam_gallery.ipynb #7f7a7961
@@ -217,14 +218,16 @@ def save(
     alone = [Film(self.steps[k:k + 1], self.frames[k:k + 1]) for k in range(len(self))]
     drawn = (io.BytesIO(draw.png_bytes(frame.plot(count, 1, tile), close=True)) for frame in alone)
     shots = [Image.open(png).convert("RGB").quantize(128) for png in drawn]
+    whole = io.BytesIO()
+    shots[0].save(whole, "gif", save_all=True, append_images=shots[1:], duration=int(1000 * seconds), loop=0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shots[0].save(path, save_all=True, append_images=shots[1:], duration=int(1000 * seconds), loop=0)
+    write_atomic(path, whole.getbuffer())
     return path
 
 # %% ../nbs/09a_cam_gallery.ipynb #2b2e1577
 def _explained(model, images, policy, seed, epoch, target, options):
     "The explanation of a set as the loader serves it in this epoch."
-    loader = Loader(images, policy, model.normalisation, batch_size=len(images), seed=seed).set_epoch(epoch)
+    loader = Loader(images, policy, carried(model, "normalisation"), batch_size=len(images), seed=seed).set_epoch(epoch)
     return explain(model, next(iter(loader)).x, images.labels, targets=[target], **options)
 
 # %% ../nbs/09a_cam_gallery.ipynb #fac11665

@@ -6,7 +6,10 @@ from typing import Any
 from typing import NamedTuple
 import torch
 
-__all__ = ['smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights', 'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'target_ids', 'logit_weights', 'default_layer']
+__all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights', 'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'target_ids', 'logit_weights', 'default_layer']
+
+
+ranks: tuple
 
 
 smallest_map: int

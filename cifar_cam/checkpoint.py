@@ -30,7 +30,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from . import course_models  # noqa: F401 (it registers its networks, so that a saved one is found)
 from . import show as draw
 from .data import Normalisation, normalisation
 from .download import plain, sync_folder
@@ -521,7 +520,11 @@ def load_run(
         raise FileNotFoundError(f"{folder} holds no trained model; {fix}")
     model = load_model(folder/"model")
     path = folder/"history.csv"
-    history = History.from_csv(path.read_text()) if path.is_file() else History()
+    try:
+        history = History.from_csv(path.read_text(encoding="utf-8")) if path.is_file() else History()
+    except (ValueError, TypeError) as problem:
+        raise CheckpointError(f"cannot read {path}: {plain(problem)}; take the file away, the network beside it is whole, and load "
+                              "the folder again") from problem
     return LoadedRun(model, model.recipe, model.classes, model.normalisation, history, folder)
 
 # %% ../nbs/06_checkpoint.ipynb #81cddfdc

@@ -226,12 +226,16 @@ def _agreed(what, named, fix):
 # %% ../nbs/08_evaluate.ipynb #e38e9952
 def carried(
     model,      # a network
-    name: str,  # "classes" or "normalisation"
+    name: str,  # "classes", "normalisation", …
 ):              # the value, or None
-    "What a network carries under this name; a layer or a number of that name is something else."
+    """What a network carries under this name, outside or inside wrappers (`torch.compile`, `DataParallel`, an average of
+    weights); a layer or a number of that name is something else."""
     value = getattr(model, name, None)
     other = isinstance(value, torch.nn.Module) or name == "classes" and not hasattr(value, "__len__")
-    return None if other else value
+    if value is not None and not other:
+        return value
+    inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+    return carried(inner, name) if isinstance(inner, torch.nn.Module) else None
 
 # %% ../nbs/08_evaluate.ipynb #63be00c1
 def _find_classes(model, source, given):
@@ -554,8 +558,8 @@ def gallery(
     tile: float = 1.15,        # width of a picture in inches
 ):
     "Pictures titled with true class, predicted class and its probability, mistakes in red; returns the Figure."
-    names, right = self.classes, self.is_correct[positions]
-    titles = [f"{names[self.labels[k]]}\n→ {names[self.predicted[k]]} {self.confidence[k]:.0%}" for k in positions]
+    names, right, sure = self.classes, self.is_correct[positions], self.confidence
+    titles = [f"{names[self.labels[k]]}\n→ {names[self.predicted[k]]} {sure[k]:.0%}" for k in positions]
     colours, note = ["black" if good else "crimson" for good in right], "true class → predicted class, its probability"
     return draw.image_grid(self.pictures(images, positions), titles, columns, rows, tile, colours, note=note)
 

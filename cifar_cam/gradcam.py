@@ -162,16 +162,11 @@ def to_frame(
 def _first_known(*values):
     return next((value for value in values if value is not None), None)
 
-# %% ../nbs/09_gradcam.ipynb #57fad06c
-def _carried(model, name):
-    "An attribute that travels with the model, outside or inside its wrappers."
-    return _first_known(carried(model, name), carried(unwrap(model), name))
-
 # %% ../nbs/09_gradcam.ipynb #bb1a7bb0
 def _find_normalisation(model, given):
     "The normalisation given, or the one the model carries; raises ValueError when both are there and differ."
     own, given = (norm if norm is None or hasattr(norm, "mean") else as_normalisation(norm)
-                  for norm in (_carried(model, "normalisation"), given))
+                  for norm in (carried(model, "normalisation"), given))
     if own and given and not same_normalisation(own, given):
         raise ValueError(f"the model was trained with another normalisation ({own.mean}, {own.std}) than the one "
                          f"given ({given.mean}, {given.std}); leave normalisation out, or set model.normalisation "
@@ -318,7 +313,7 @@ def _check_arguments(options, batch_size, method=None):
 def _find_classes(model, x, given, labelled):
     """Class names as given, as the model carries them, or as the images have them. Raises ValueError when the last two
     differ and the images' own labels are used (`labelled`)."""
-    known, held = _carried(model, "classes"), getattr(x, "classes", None)
+    known, held = carried(model, "classes"), getattr(x, "classes", None)
     if given is None and labelled and known is not None and held is not None and tuple(map(str, known)) != tuple(map(str, held)):
         raise ValueError(f"these images are of other classes ({len(held)}: {', '.join(map(str, held[:3]))}, …) than the model "
                          f"({len(known)}: {', '.join(map(str, known[:3]))}, …); use images of the classes it was trained on, in the "
@@ -331,7 +326,7 @@ def explain(
     x,                                # normalised float batch (N,3,H,W), raw uint8 images (N,H,W,3), or `Images`
     labels=None,                      # class ids (N,); `Images` bring their own
     layers=None,                      # names or modules, one or several; None takes the deepest with a map of 5 pixels
-    targets=("predicted", "true"),    # each: "predicted", "true", class id or name, pair (a, b) for a − b; or "all"
+    targets=("predicted", "true"),    # each: "predicted", "second" … "tenth", "true", class id, name, pair (a, b); or "all"
     method="gradcam",                 # a name out of `methods()`, or a function of (A, G)
     classes=None,                     # K class names; None takes the model's or the images' own
     normalisation=None,               # as used in training; None takes the model's own

@@ -333,15 +333,19 @@ def _is_cross_entropy(loss):
 
 # %% ../nbs/05_lr_finder.ipynb #a0257bc6
 def _mean_loss(trial, model, batches, judging=True):
-    "Mean loss over batches without gradients, for `judging` in evaluation mode; every layer gets its own mode back."
-    modes = [(module, module.training) for module in model.modules()]
-    if judging:
-        model.eval()
-    with torch.no_grad():
-        losses = [trial.loss_of(model, batch)[0].item() for batch in batches]
-    for module, mode in modes:
-        module.training = mode
-    return float(np.mean(losses))
+    "Mean loss over the pictures of batches without gradients, for `judging` in evaluation mode; modes are restored."
+    modes, total, count = [(module, module.training) for module in model.modules()], 0.0, 0
+    try:
+        if judging:
+            model.eval()
+        with torch.no_grad():
+            for batch in batches:
+                total += trial.loss_of(model, batch)[0].item() * len(batch[1])
+                count += len(batch[1])
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return total / count
 
 
 def _sweep(trial, k, rates, beta, stop_at, valid=None):

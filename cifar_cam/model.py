@@ -20,12 +20,18 @@ from . import show as draw
 # %% ../nbs/03_model.ipynb #0b50fa87
 norms = {"batch": nn.BatchNorm2d, "group": lambda channels: nn.GroupNorm(1, channels)}
 
+# %% ../nbs/03_model.ipynb #2f07b828
+def _register():
+    "Let `03a_course_models` add its networks and norms."
+    from cifar_cam import course_models  # noqa: F401
+
 # %% ../nbs/03_model.ipynb #cece924b
 def make_norm(
     channels: int,        # number of feature maps
     norm: str = "batch",  # one of `norms`
 ) -> nn.Module:
     "A normalisation layer by name; raises ValueError for an unknown one."
+    _register()
     if norm not in norms:
         raise ValueError(f"unknown norm {norm!r}; choose one of {', '.join(norms)}")
     return norms[norm](channels)
@@ -366,6 +372,7 @@ model_makers = {
 # %% ../nbs/03_model.ipynb #5126de1c
 def models() -> list:
     "The names `create_model` knows."
+    _register()
     return list(model_makers)
 
 # %% ../nbs/03_model.ipynb #2cf0cb4e
@@ -375,6 +382,7 @@ def create_model(
     **options,              # settings of that network, e.g. last_stride=1
 ) -> nn.Module:             # maps (N, 3, H, W) to logits (N, num_classes)
     "Build a network with fresh weights; raises ValueError for an unknown name or one of `options` that it lacks."
+    _register()
     if name not in model_makers:
         raise ValueError(f"unknown model {name!r}; {draw.nearest(name, models())}choose one of {', '.join(models())}")
     if num_classes < 2:

@@ -11,6 +11,7 @@ __all__ = ['gather', 'own_model', 'known_normalisation', 'known_size', 'model_fr
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
 from . import show as draw
-from .capture import check_logits, fitting_input, hooked, smallest_map, undisturbed, unwrap
+from .capture import check_logits, fitting_input, hooked, ranks, smallest_map, undisturbed, unwrap
 from .checkpoint import CheckpointError, LoadedRun, check_names, import_state_dict, load_run
 from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
@@ -33,7 +34,7 @@ from .gradcam import Explanation, explain
 from .model import create_model
 from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
                                 within)
-from .trainer import out_of_memory
+from .trainer import answers
 
 # %% ../nbs/09b_own_images.ipynb #647e7a13
 def _pictures_in(folder):
@@ -108,27 +109,21 @@ def own_model(
                         "for a state dict use model_from_state_dict")
     return source
 
-# %% ../nbs/09b_own_images.ipynb #fb39eae6
-def _of(model, name):
-    "What a model carries under this name, outside or inside its wrappers."
-    found = (carried(network, name) for network in (model, unwrap(model)))
-    return next((value for value in found if value is not None), None)
-
 # %% ../nbs/09b_own_images.ipynb #542a17a2
 def known_normalisation(
     model: nn.Module,                   # maybe with a `normalisation` of its own
     given: Normalisation | str = None,  # or a name out of `normalisations`; None takes what the model carries
 ) -> Normalisation:
     "How the input is normalised; raises ValueError when nobody says so (naming the presets), or two disagree."
-    carried = _of(model, "normalisation")
-    norm, carried = (n if n is None else as_normalisation(n) for n in (carried if given is None else given, carried))
-    if norm and carried and not same_normalisation(norm, carried):
-        raise ValueError(f"the model carries the normalisation {carried.name} it was trained with, but {norm.name} "
+    own = carried(model, "normalisation")
+    norm, own = (n if n is None else as_normalisation(n) for n in (own if given is None else given, own))
+    if norm and own and not same_normalisation(norm, own):
+        raise ValueError(f"the model carries the normalisation {own.name} it was trained with, but {norm.name} "
                          "was given; leave normalisation out, or set model.normalisation if the model is wrong")
     if norm is not None:
         return norm
-    own = _of(model, "pretrained_cfg") or {}
-    said = f"its configuration says Normalisation({own['mean']}, {own['std']}); " if "mean" in own else ""
+    told = carried(model, "pretrained_cfg") or {}
+    said = f"its configuration says Normalisation({told['mean']}, {told['std']}); " if "mean" in told else ""
     raise ValueError(f"the model does not say how its input was normalised; {said}pass normalisation= with a "
                      f"Normalisation or one of {', '.join(normalisations)} (torchvision's weights: imagenet)")
 
@@ -140,13 +135,13 @@ def known_size(
     "The size of the model's input; our own networks take 32 unless they say otherwise. Raises ValueError when unknown."
     if given is not None:
         return two_sides(given)
-    carried = _of(model, "input_size") or (32 if _of(model, "made_by") else None)
-    if carried is None:
-        own = (_of(model, "pretrained_cfg") or {}).get("input_size")
-        said = f"; its configuration says size={own[-1]}" if own else ""
+    own = carried(model, "input_size") or (32 if carried(model, "made_by") else None)
+    if own is None:
+        told = (carried(model, "pretrained_cfg") or {}).get("input_size")
+        said = f"; its configuration says size={told[-1]}" if told else ""
         raise ValueError(f"the model does not say the size of its pictures{said}; pass size=, e.g. 224 for most "
                          "networks trained on ImageNet")
-    return two_sides(carried)
+    return two_sides(own)
 
 # %% ../nbs/09b_own_images.ipynb #c969364b
 def model_from_state_dict(
@@ -184,7 +179,7 @@ def save_single_file(
     **record,           # further things to keep, ready for JSON: recipe, metrics, …
 ) -> Path:
     "Write a network, what it needs to be used and a `record` into one file; raises ValueError if something is missing."
-    path, known = Path(path), {name: _of(model, name) for name in ("made_by", "classes", "normalisation")}
+    path, known = Path(path), {name: carried(model, name) for name in ("made_by", "classes", "normalisation")}
     missing = [name for name, value in known.items() if value is None]
     if missing or path.suffix != ".safetensors":
         raise ValueError(f"a single file needs a name ending in .safetensors (got {path.name}) and a model made by "
@@ -247,12 +242,12 @@ class Classified:
     failed: list = field(default_factory=list)  # (name, reason) of what was left out
     top: int = 5               # how many classes to list
 
-    @property
+    @cached_property
     def probabilities(self) -> torch.Tensor:
         "Softmax of the logits, (picture, class)."
         return self.logits.double().softmax(1)
 
-    @property
+    @cached_property
     def order(self) -> torch.Tensor:
         "Class ids of each picture, likeliest first, (picture, class)."
         return self.logits.sort(dim=1, descending=True, stable=True).indices
@@ -267,22 +262,14 @@ class Classified:
 # %% ../nbs/09b_own_images.ipynb #8a40d8de
 def _class_names(model, given, count):
     "K class names; numbers where nobody knows names."
-    names = tuple(map(str, (_of(model, "classes") or ()) if given is None else given))
+    names = tuple(map(str, (carried(model, "classes") or ()) if given is None else given))
     if names and len(names) != count:
         raise ValueError(f"{len(names)} class names were given, but the model has {count} logits; "
                          "pass the names it was trained with")
     return names or tuple(map(str, range(count)))
 
-# %% ../nbs/09b_own_images.ipynb #18ceeaf5
-def _called(model, x):
-    "What the model answers; a shape that it does not take is said in words."
-    try:
-        return model(x)
-    except RuntimeError as problem:
-        if out_of_memory(problem):
-            raise
-        raise ValueError(f"the model does not take pictures of {x.shape[2]}×{x.shape[3]} "
-                         f"({plain(str(problem).splitlines()[0])}); pass the size= it was made for") from problem
+# %% ../nbs/09b_own_images.ipynb #2503e112
+_size_fix = "pass the size= it was made for"
 
 # %% ../nbs/09b_own_images.ipynb #85eeba6e
 def _logits(model, pixels, norm, batch_size=64):
@@ -293,7 +280,7 @@ def _logits(model, pixels, norm, batch_size=64):
         block = torch.from_numpy(pixels[start:start + batch_size]).permute(0, 3, 1, 2).double() / 255
         x = fitting_input(inner, ((block - mean) / std).float())
         with undisturbed(inner, x):
-            logits = _called(inner, x)
+            logits = answers(inner, x, _size_fix)
         check_logits(logits, len(x))
         parts.append(logits.detach().float().cpu())
     return torch.cat(parts)
@@ -401,16 +388,9 @@ class ImageExplanations:
         return self.classified.probabilities
 
 # %% ../nbs/09b_own_images.ipynb #3c0f8f92
-_ranks = ("likeliest", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-
-# %% ../nbs/09b_own_images.ipynb #4a8de1bb
-def _explain_likeliest(model, x, order, count, options):
+def _explain_likeliest(model, x, count, options):
     "The explanations of each picture's `count` likeliest classes as one `Explanation`."
-    parts = [explain(model, x, order[:, r], targets=["true"], **options) for r in range(count)]
-    beside = lambda name, layer: torch.cat([getattr(part, name)[layer] for part in parts], 1)
-    joined = {name: {layer: beside(name, layer) for layer in getattr(parts[0], name)} for name in ("raw", "colours")}
-    return replace(parts[0], **joined, labels=None, target_names=_ranks[:count],
-                   targets=torch.cat([p.targets for p in parts], 1), against=torch.cat([p.against for p in parts], 1))
+    return explain(model, x, targets=ranks[:count], **options)
 
 # %% ../nbs/09b_own_images.ipynb #2121220b
 def explain_images(
@@ -435,11 +415,11 @@ def explain_images(
     options |= dict(layers=layers, method=method, classes=found.classes, normalisation=norm)
     if not isinstance(targets, int) or isinstance(targets, bool):
         return ImageExplanations(found, explain(model, x, targets=targets, **options))
-    if not 1 <= targets <= len(_ranks):
-        raise ValueError(f"targets={targets}; ask for 1 to {len(_ranks)} of the likeliest classes, "
+    if not 1 <= targets <= len(ranks):
+        raise ValueError(f"targets={targets}; ask for 1 to {len(ranks)} of the likeliest classes, "
                          "or name classes in a list")
     count = min(targets, len(found.classes))
-    return ImageExplanations(found, _explain_likeliest(model, x, found.order, count, options))
+    return ImageExplanations(found, _explain_likeliest(model, x, count, options))
 
 # %% ../nbs/09b_own_images.ipynb #e26ba487
 def _sharp(fitted, longest=224):
@@ -554,7 +534,7 @@ def _outputs(model, x):
                 shapes[name] = tuple(output.shape)
         return hook
     with undisturbed(model, x), hooked(*((module, listener(name)) for name, module in model.named_modules() if name)):
-        _called(model, x.clone())
+        answers(model, x.clone(), _size_fix)
     return [(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
 
 # %% ../nbs/09b_own_images.ipynb #af0be3cf

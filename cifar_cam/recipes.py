@@ -443,8 +443,9 @@ def _learner(recipe_, loaders, classes, out, device, precision, progress, compil
     model = _model(recipe_, training, classes, pick_device(device))
     penalty = 0.0 if "l1_by_batch" in recipe_.quirks else recipe_.l1  # there the loss itself holds it
     folder = Path(out)/"checkpoints" if out else None
-    return Learner(model, training, valid, loss_of(recipe_, model), optimizer(recipe_.optimizer, model), watched,
-                   device, precision, penalty, recipe_.select, folder, progress=progress, compile=compile)
+    return Learner(model, training, valid, loss_of(recipe_, model), optimizer(recipe_.optimizer, model),
+                   watch=watched, device=device, precision=precision, l1=penalty, select=recipe_.select, folder=folder,
+                   progress=progress, compile=compile)
 
 # %% ../nbs/11_recipes.ipynb #f8e240ba
 def _say(aloud, recipe_, images, notes):

@@ -772,17 +772,18 @@ def _classes(record):
 # %% ../nbs/12_report.ipynb #3e4458d6
 def _mistake_words(predictions, positions):
     "The mistakes at these positions, for those who cannot see them."
-    p = predictions
+    p, sure = predictions, predictions.confidence
     return "; ".join(f"picture {p.index[k]}: {p.classes[p.labels[k]]} taken for {p.classes[p.predicted[k]]} "
-                     f"({percent(p.confidence[k], 0)})" for k in positions)
+                     f"({percent(sure[k], 0)})" for k in positions)
 
 # %% ../nbs/12_report.ipynb #7ab18bf9
 def _surest_table(p):
     if p is None:
         return ""
     head = ["picture", "true", "predicted", "its probability", "of the true class"]
+    probabilities = p.probabilities
     rows = [(f"{p.index[k]:,}", escape(p.classes[p.labels[k]]), escape(p.classes[p.predicted[k]]),
-             percent(p.confidence[k], 1), percent(p.probabilities[k, p.labels[k]], 1)) for k in p.mistakes(10)]
+             percent(probabilities[k].max(), 1), percent(probabilities[k, p.labels[k]], 1)) for k in p.mistakes(10)]
     return _table(rows, head, "numeric words3", "The same ten in numbers")
 
 # %% ../nbs/12_report.ipynb #dd749766

@@ -143,17 +143,13 @@ def following(
     record: dict | None = None,  # what they are told first; "folder" in it is where files go, default: "."
 ):  # a context that gives the `Tracking`
     "Within, trackers hear of every epoch that `learner` finishes; gives the `Tracking`."
-    tracking, history = trackers if isinstance(trackers, Tracking) else Tracking(trackers), learner.history
-
-    def append(row):
-        History.append(history, row)
-        tracking.epoch(row)
+    tracking = trackers if isinstance(trackers, Tracking) else Tracking(trackers)
     tracking.start({"folder": ".", **(record or {})})
-    history.append = append
+    learner.listeners.append(tracking.epoch)
     try:
         yield tracking
     finally:
-        del history.append
+        learner.listeners.remove(tracking.epoch)
         if not tracking.ended:
             tracking.finish({})
 

@@ -223,6 +223,7 @@ class Learner:
         valid=None,                   # batches to validate on, or None
         loss=None,                    # function (logits, labels) -> scalar mean; default: cross-entropy
         optimizer: torch.optim.Optimizer | None = None,  # over model.parameters(); default: `sgd(model)`
+        *,
         watch=None,                   # test batches to report each epoch without choosing by them
         device: str = "auto",         # see `pick_device`
         precision: str = "auto",      # auto, float32, bfloat16 or float16; auto: see `fastest_precision`
@@ -257,6 +258,7 @@ class Learner:
         self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
         self._compiled = _compiled(self.model, compile) if compile else None
+        self.listeners = []  # each is called with an epoch's row before the epoch is saved
         self._start_blank()
 
     def __repr__(self):
@@ -359,36 +361,37 @@ def out_of_memory(
         isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in signs))
 
 # %% ../nbs/07_trainer.ipynb #5e91772c
-_misfits = {  # what PyTorch says of an input that a layer does not take -> what to do
-    "give them the size and channels it was made for": (
+_misfits = {  # what to do about an input that a layer does not take -> what PyTorch says of it; "": of its shape
+    "": (
         "expected input[", "mat1 and mat2", "size per channel", "output size is too small", "must match the size of tensor",
         "sizes of tensors must match", "expected input with shape", "running_mean should contain", "shape '["),
     "normalise them, as a Loader does, and bring network and pictures to one type and device": (
         "expected scalar type", "should be the same", "expected all tensors to be on the same device")}
 
 
-def _way_out(problem):
-    "What to do about an input whose shape or type PyTorch does not take; empty for other problems."
+def _way_out(problem, fix="give them the size and channels it was made for"):
+    "What to do about an input whose shape (then `fix`) or type PyTorch does not take; empty for other problems."
     said = str(problem).strip().split("\n")[0].lower()
     if out_of_memory(problem) or _is_of_the_compiler(problem):
         return ""
-    return next((fix for fix, signs in _misfits.items() if any(sign in said for sign in signs)), "")
+    return next((other or fix for other, signs in _misfits.items() if any(sign in said for sign in signs)), "")
 
 
 def answers(
     network,          # what to call: a network, or its compiled form
     x: torch.Tensor,  # pictures (N, C, H, W)
+    fix: str = "give them the size and channels it was made for",  # what to do about a shape that it does not take
 ):                    # what it gives
     "What a network answers; raises ValueError, with PyTorch's own words, for pictures that it does not take."
     try:
         return network(x)
     except RuntimeError as problem:
-        fix = _way_out(problem)
-        if not fix:
+        way_out = _way_out(problem, fix)
+        if not way_out:
             raise
         said = str(problem).strip().split("\n")[0]
         last = x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3)
-        fix = "put their colours first, x.permute(0, 3, 1, 2)" if last else fix
+        fix = "put their colours first, x.permute(0, 3, 1, 2)" if last else way_out
         raise ValueError(f"the network does not take pictures of shape {tuple(x.shape)} ({said}); {fix}") from problem
 
 
@@ -600,8 +603,8 @@ def evaluating(
 ):  # a context that gives the model
     "Evaluation mode and no gradients inside; every layer's own mode restored afterwards, also after an error."
     modes = [(m, m.training) for m in model.modules()]
-    model.eval()
     try:
+        model.eval()
         with torch.no_grad():  # not inference_mode: what a network keeps from here must be of use in training
             yield model
     finally:
@@ -1001,6 +1004,8 @@ def _finish_epoch(self: Learner, plan, progress, interrupt, offset):
     self._remember_best(row)
     self.history.append(row)
     self._position = dict(epoch=place["epoch"] + 1, batch=0, sums=[0.0, 0.0, 0], seconds=0.0)
+    for tell in self.listeners:
+        tell(row)
     self._save(plan)
     progress.epoch(row)
 

@@ -73,14 +73,15 @@ class Learner:
     loss: Any
     optimizer: Any
     progress: Any
-    save_seconds: float
-    l1: float
-    select: str
-    patience: int | None
-    deterministic: bool
+    save_seconds: Any
+    l1: Any
+    select: Any
+    patience: Any
+    deterministic: Any
     checkpoints: Any
+    listeners: Any
 
-    def __init__(self, model: torch.nn.Module, train, valid=..., loss=..., optimizer: torch.optim.Optimizer | None=..., watch=..., device: str=..., precision: str=..., l1: float=..., select: str=..., folder=..., save_seconds: float=..., progress=..., patience: int | None=..., deterministic: bool=..., compile: bool | str=..., team: Alone | None=...) -> None:
+    def __init__(self, model: torch.nn.Module, train, valid=..., loss=..., optimizer: torch.optim.Optimizer | None=..., *, watch=..., device: str=..., precision: str=..., l1: float=..., select: str=..., folder=..., save_seconds: float=..., progress=..., patience: int | None=..., deterministic: bool=..., compile: bool | str=..., team: Alone | None=...) -> None:
         ...
 
     def __repr__(self):
@@ -179,7 +180,7 @@ def out_of_memory(problem: BaseException) -> bool:
     ...
 
 
-def answers(network, x: torch.Tensor):
+def answers(network, x: torch.Tensor, fix: str=...):
     ...
 
 

@@ -476,10 +476,10 @@ def test_a_gpu_makes_the_same_batches():
 
 
 @pytest.mark.parametrize("options, kind", [
-    (dict(), BatchLoader), (dict(workers=2), Loader), (dict(kind="tensor"), BatchLoader),
+    (dict(), BatchLoader), (dict(kind="tensor"), BatchLoader),
     (dict(kind="albumentations"), Loader), (dict(kind="albumentations", workers=1), Loader)])
 def test_choice_of_the_loader(options, kind):
-    made = make_loader(drawn_by_code, everything, "half", 16, True, 5, drop_last=True, **options)
+    made = make_loader(drawn_by_code, everything, "half", 16, True, seed=5, drop_last=True, **options)
     assert type(made) is kind and made.policy == everything and made.norm == half and made.seed == 5 and made.shuffle and len(made) == 2
     assert made.workers == options.get("workers", 0)
 
@@ -487,6 +487,7 @@ def test_choice_of_the_loader(options, kind):
 @pytest.mark.parametrize("call, text", [
     (lambda: make_loader(drawn_by_code, kind="quick"), "unknown kind of loader 'quick'; choose one of auto, albumentations, tensor"),
     (lambda: make_loader(drawn_by_code, batch_size=9, kind="tensor", workers=2), "workers=2 would have nothing to do"),
+    (lambda: make_loader(drawn_by_code, batch_size=9, workers=2), "which makes whole batches at once; use workers=0"),
     (lambda: BatchLoader(drawn_by_code, batch_size=41), "choose 1 to 40"),
     (lambda: BatchLoader(drawn_by_code, [hflip()], batch_size=4, seed=-1), "seed=-1 must be a whole number"),
     (lambda: BatchPipeline(Policy(crop_resize(32)), half), "is not smaller than the picture"),

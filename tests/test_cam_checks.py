@@ -404,7 +404,7 @@ def test_a_shared_layer_is_drawn_once_and_stays_shared(x):
 
 def test_gradcam_passes_and_a_method_that_ignores_the_network_fails(net, x):
     passing = sanity_check(net, x, "gradcam", layers="stage", draws=8)
-    assert passing.verdict == "passes" and passing.correlation.shape == (8, 4, 5)
+    assert passing.score < 0.4 and passing.correlation.shape == (8, 4, 5)  # the weights of this network were never more than chance
     own = [lambda model, x, targets: torch.ones(len(x), 1, 1), lambda model, x, targets: x.mean(1)]
     for method in [*baselines(), *own]:
         failing = sanity_check(net, x, method, draws=1)
@@ -414,7 +414,34 @@ def test_gradcam_passes_and_a_method_that_ignores_the_network_fails(net, x):
 def test_a_map_that_vanishes_is_no_longer_alike(net, x):
     def only_as_trained(model, x, targets):
         return torch.rand(len(x), 4, 4) if model is net else torch.zeros(len(x), 4, 4)
-    assert sanity_check(net, x, only_as_trained, draws=1).score == 0
+    found = sanity_check(net, x, only_as_trained, draws=1)
+    assert not found.correlation.any() and found.score == pytest.approx(np.mean(-found.chance / (1 - found.chance))) and found.verdict == "passes"
+
+
+def test_a_coin_for_the_sign_does_not_pass(net, x):
+    signs = iter(np.resize([1, -1], 99))
+
+    def tossed(model, x, targets):
+        maps = torch.linspace(0, 1, 64).view(1, 8, 8).repeat(len(x), 1, 1)
+        return maps if model is net else maps * int(next(signs))
+    found = sanity_check(net, x, tossed, draws=2)
+    assert abs(found.correlation.mean()) < 0.3 and found.score == pytest.approx(1) and found.verdict == "fails"
+
+
+def test_unrelated_maps_have_nothing_left(net, x):
+    def drawn(model, x, targets):
+        coarse = torch.rand(len(x), 4, 4)
+        return torch.nn.functional.interpolate(coarse[:, None], (32, 32), mode="bilinear")[:, 0]
+    torch.manual_seed(0)
+    found = sanity_check(net, x, drawn, draws=8)
+    assert abs(found.score) < 0.06 < np.abs(found.correlation).mean()  # smooth maps are alike by chance; above that nothing is
+
+
+def test_chance_is_the_mean_over_all_moves_of_a_small_map():
+    maps = torch.rand(3, 3, 5, generator=torch.Generator().manual_seed(1))
+    moves = [(a, b) for a in range(3) for b in range(5)][1:]
+    expected = np.mean([np.abs(rank_correlation(maps, maps.roll(move, (1, 2)))) for move in moves], 0)
+    assert np.allclose(checks.chance_likeness(maps), expected)
 
 
 def test_sanity_check_equals_its_parts(net, x):
@@ -426,6 +453,10 @@ def test_sanity_check_equals_its_parts(net, x):
             assert group == found.groups[k]
             now = attribution(twin, x, ids, "layercam", "stage")
             assert (found.correlation[draw, k] == rank_correlation(original, now)).all()
+    assert (found.chance == checks.chance_likeness(original)).all()
+    left = (np.abs(found.correlation) - found.chance) / (1 - found.chance)
+    assert np.allclose(found.left, left) and found.score == pytest.approx(left.mean())
+    assert found.rows()[0]["left"] == pytest.approx(left[:, 0].mean())
     assert found.rows()[0]["rank correlation"] == pytest.approx(found.correlation[:, 0].mean())
 
 
