@@ -7,7 +7,7 @@ from torch import nn
 import numpy as np
 import torch
 
-__all__ = ['scores', 'method_name', 'has_layers', 'attribution', 'enlarged', 'random_map', 'centre_map', 'baselines', 'pointing_game', 'mask_overlap', 'energy_inside', 'mean_interval', 'plot_scores', 'removal_ranks', 'replaced', 'class_probability', 'Curve', 'deletion', 'insertion', 'impute', 'road', 'displayed', 'drop_increase', 'ranks_of', 'rank_correlation', 'chance_likeness', 'structural_similarity', 'layer_groups', 'randomised', 'SanityCheck', 'sanity_check', 'plot_sanity', 'Agreement', 'agreement', 'Score', 'Leaderboard', 'leaderboard']
+__all__ = ['scores', 'method_name', 'has_layers', 'attribution', 'enlarged', 'random_map', 'centre_map', 'baselines', 'pointing_game', 'mask_overlap', 'energy_inside', 'mean_interval', 'plot_scores', 'removal_ranks', 'replaced', 'class_probability', 'Curve', 'deletion', 'insertion', 'impute', 'road', 'displayed', 'drop_increase', 'ranks_of', 'rank_correlation', 'chance_likeness', 'structural_similarity', 'layer_groups', 'randomised', 'SanityCheck', 'sanity_check', 'plot_sanity', 'Agreement', 'agreement', 'Score', 'Leaderboard', 'above_zero', 'leaderboard']
 
 
 scores: dict
@@ -248,6 +248,10 @@ def plot_sanity(checks, ax=...) -> Axes:
 
 
 def agreement(model: nn.Module, images, methods=..., labels=..., layers=..., target=..., normalisation=..., batch_size: int=...) -> Agreement:
+    ...
+
+
+def above_zero(gains, seed: int=...) -> bool:
     ...
 
 

@@ -107,7 +107,7 @@ def class_means(
     kept = (why.predicted == why.labels).numpy() if correct_only else np.ones(len(images), bool)
     if not kept.any():
         raise ValueError("no picture is classified correctly; pass correct_only=False, or train the network first")
-    maps = why.maps(size=images.images.shape[1]).numpy()[:, 0]
+    maps = why.maps(size=images.images.shape[1:3]).numpy()[:, 0]
     groups = [np.flatnonzero(kept & (images.labels == k)) for k in range(len(images.classes))]
     mean = lambda values: np.stack([values[g].mean(0) if len(g) else np.full(values.shape[1:], np.nan) for g in groups])
     return ClassMeans(mean(why.pictures), mean(maps), np.array([len(g) for g in groups]), tuple(images.classes),

@@ -10,6 +10,7 @@ __all__ = ['cam_methods', 'layer_methods', 'input_methods', 'sensitivities', 'Pa
 
 # %% ../nbs/08b_cam_methods.ipynb #e4bccfaf
 import inspect
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,11 @@ def xgradcam(
     A: torch.Tensor,  # activations (..., channel, height, width)
     G: torch.Tensor,  # gradients of the score with respect to them
 ) -> torch.Tensor:    # signed map (..., height, width)
-    "XGrad-CAM: channels weighted by their gradient where they are active (Fu et al. 2020)."
+    """XGrad-CAM: channels weighted by their gradient where they are active (Fu et al. 2020). Warns where the formula breaks:
+    it divides by sums of activations, which must not be negative."""
+    if (A < 0).any():
+        warnings.warn("XGrad-CAM divides by sums of activations, and some of this layer's are negative: weights can explode; "
+                      "name a layer behind a ReLU, or take gradcam", stacklevel=2)
     weights = _divide((G * A).sum((-2, -1), keepdim=True), A.sum((-2, -1), keepdim=True))
     return (weights * A).sum(-3)
 
@@ -408,14 +413,25 @@ def full_gradients(
         G = gradients_at({name: node for name, (node, _) in nodes.items()}, logits, score_weights(targets, logits))
     return {name: G[name] * precise(bias)[:, None] for name, (_, bias) in nodes.items()}, precise(logits.detach())
 
+# %% ../nbs/08b_cam_methods.ipynb #7aa47b1f
+def _check_complete(terms, scores):
+    "Warn unless the terms (image, target, …) add up to the scores (image, target), to a twentieth of the largest."
+    found = sum(term.flatten(2).sum(2) for term in terms.values())
+    off = float((found - scores).abs().max() / scores.abs().max().clamp(min=1e-12))
+    if off > 0.05:
+        warnings.warn(f"FullGrad's terms miss the scores by up to {off:.0%} of the largest: this network has parts that are neither "
+                      "affine nor ReLUs (GELU, group normalisation, …); take gradcam, or read the map as a part of the story", stacklevel=3)
+
 # %% ../nbs/08b_cam_methods.ipynb #0da80dde
 def fullgrad(
     model: nn.Module,  # maps (N,3,H,W) to logits (N,K)
     x: torch.Tensor,   # normalised float batch
     targets,           # as for `capture`
 ) -> Maps:
-    "FullGrad (Srinivas and Fleuret 2019): sizes of all contributions, each layer's scaled to 0..1, added up."
+    """FullGrad (Srinivas and Fleuret 2019): sizes of all contributions, each layer's scaled to 0..1, added up. Warns where the
+    contributions do not add up to the scores."""
     terms, logits = full_gradients(model, x, targets)
+    _check_complete(terms, (score_weights(targets, logits) * logits[:, None]).sum(2))
     total, size = 0, terms["input"].shape[-2:]
     for term in (term.abs() for term in terms.values() if term.ndim == 5):
         low, high = term.amin((2, 3, 4), keepdim=True), term.amax((2, 3, 4), keepdim=True)

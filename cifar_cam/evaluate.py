@@ -480,7 +480,7 @@ def margin(self: Predictions) -> np.ndarray:
     return true - others.max(1)
 
 # %% ../nbs/08_evaluate.ipynb #93ae0618
-_orders = {"confidence": lambda p: -p.confidence, "loss": lambda p: -p.losses, "margin": lambda p: -p.margin,
+_orders = {"confidence": lambda p: -p.confidence, "loss": lambda p: -p.losses, "margin": lambda p: np.abs(p.margin),
            "index": lambda p: p.index}
 
 # %% ../nbs/08_evaluate.ipynb #f61a842a

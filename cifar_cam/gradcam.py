@@ -179,7 +179,7 @@ def _pictures_of(x, norm):
     values = x.detach().cpu().double()
     if values.ndim != 4 or values.shape[1] not in (1, 3) or not len(values) or not values.isfinite().all():
         return None
-    if norm is not None:
+    if norm is not None and values.shape[1] == 3:
         return draw.denormalise(values, norm.mean, norm.std)
     low, high = float(values.min()), float(values.max())
     return draw.as_pictures((values - low) / ((high - low) or 1))
@@ -348,8 +348,9 @@ def explain(
     if layers is None:
         layers, note = _default_layers(model, x, name)
         notes.append(note)
-    if norm is None:
-        notes.append("colours are stretched: no normalisation is known")
+    if norm is None or x.shape[1] != 3:
+        why = "no normalisation is known" if norm is None else "the pictures have no three colours"
+        notes.append(f"colours are stretched: {why}")
     batch_size = batch_size or (256 if callable(method) or name in cam_methods else 32)
     parts = list(_in_parts(model, x, layers, targets, labels, classes, method, batch_size, options))
     raw, colours, plus, minus, logits = _joined(parts)

@@ -44,7 +44,7 @@ def conv(
     stride: int = 1,     # step of the filter
     bias: bool = False,  # add a constant to each output map
 ) -> nn.Conv2d:
-    "A convolution padded so that stride 1 keeps the size."
+    "A convolution padded so that stride 1 keeps the size, if the side of its filter is odd."
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
 
 # %% ../nbs/03_model.ipynb #bd008de8

@@ -336,7 +336,7 @@ def orthogonalise(
     steps: int = 3,        # how often the polynomial is applied
     dtype: torch.dtype = torch.float32,  # computed in this type
 ) -> torch.Tensor:         # of the same shape and type
-    """The matrix with all singular values pushed near one, by Newton–Schulz steps.
+    """The matrix with its singular values pushed towards one, the large ones first, by Newton–Schulz steps.
 
     Paper: [Jordan et al. 2024](https://kellerjordan.github.io/posts/muon/)."""
     tall = matrix.shape[-2] > matrix.shape[-1]
@@ -363,6 +363,9 @@ class Muon(torch.optim.Optimizer):
         self.steps = steps
         for group in self.param_groups:
             if group["orthogonal"]:
+                if group["weight_decay"]:
+                    raise ValueError(f"weight_decay={group['weight_decay']} of a group with orthogonal=True would do nothing: its "
+                                     "filters are brought to one length at every step; leave it out")
                 group["momentum"] = orthogonal_momentum
 
     @torch.no_grad()

@@ -107,7 +107,7 @@ def _read(self: Team, message, weights, running, counters, count):
 def together(
     self: Team,
     work,                    # computes gradients; returns cross-entropy summed, right answers, pictures
-    model: torch.nn.Module,  # whose gradients and running statistics are then those of the whole batch
+    model: torch.nn.Module,  # whose gradients are then those of the whole batch, its running statistics the mean of the shares'
 ) -> tuple:                  # what `work` counts, summed over the team
     "One step's gradients. Raises FloatingPointError for a loss here that is not finite, ElsewhereError for another's."
     try:

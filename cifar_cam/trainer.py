@@ -404,12 +404,12 @@ def check_answers(
         found = f"shape {tuple(logits.shape)}" if torch.is_tensor(logits) else type(logits).__name__
         raise ValueError(f"the network must return logits of shape ({len(labels)}, classes), got {found}; "
                          "wrap it in a module that returns only these")
-    labels = labels[labels != -100]  # what cross-entropy leaves out
     low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if low < 0 or high >= logits.shape[1]:
         fix = "" if low < 0 else f"make it with num_classes={high + 1}, or "
+        fix = "leave out pictures without a label" if low == -100 else f"{fix}count the labels from 0"
         raise ValueError(f"labels run from {low} to {high}, but the network gives {logits.shape[1]} logits, for 0 to "
-                         f"{logits.shape[1] - 1}; {fix}count the labels from 0")
+                         f"{logits.shape[1] - 1}; {fix}")
     refuse_probabilities(logits)
 
 # %% ../nbs/07_trainer.ipynb #8a81c27a
@@ -439,7 +439,7 @@ def _set_rate(self: Learner, plan, step):
     rate, momentum = plan(step, losses), plan.momentum(step)
     for number, (group, ratio) in enumerate(zip(self.optimizer.param_groups, self._ratios)):
         group["lr"] = rate * ratio
-        if momentum is not None and "momentum" in group:
+        if momentum is not None and "momentum" in group and not group.get("orthogonal"):  # Muon's filters keep their own
             group["momentum"] = momentum
         elif momentum is not None and "betas" in group:  # what momentum is called in Adam
             group["betas"] = (momentum, group["betas"][1])
