@@ -27,7 +27,7 @@ from . import __version__
 from . import show as draw
 from .cam_methods import cam_method, input_methods, methods
 from .capture import smallest_map
-from .checkpoint import LoadedRun
+from .checkpoint import LoadedRun, read_json
 from .data import Images, load_data, shapes
 from .download import cache_dir, plain, write_atomic
 from .drawings import drawings
@@ -105,7 +105,7 @@ def _labelled(subject):
     "The labelled pictures of a subject; raises ValueError saying what to give where there are none."
     data, folder = subject.data, subject.folder
     if data is None and folder is not None:
-        data = json.loads((Path(folder)/"run.json").read_text())["data"]["source"]
+        data = read_json(Path(folder)/"run.json", "data")["data"]["source"]
         if not _at_hand(data):
             raise ValueError(f"this run was made with {plain(data)}, which is not on this machine; name the data to "
                              f"have it fetched: --data {plain(data)}")

@@ -1,5 +1,6 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from torch import nn
 import numpy as np
@@ -15,6 +16,7 @@ class Subject:
     data: object = ...
     known: dict | None = ...
 
+    @cached_property
     def maps(self) -> list:
         ...
 
@@ -26,6 +28,7 @@ class Subject:
     def method(self) -> str:
         ...
 
+    @cached_property
     def classes(self) -> tuple:
         ...
 

@@ -29,8 +29,13 @@ from typing import NamedTuple
 # without this, importing albumentations asks the network for a newer version
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
+try:
+    import cv2
+except ImportError as problem:
+    raise ImportError(f"OpenCV cannot be loaded ({problem}). On a machine without a screen it may miss libGL: "
+                      "apt-get install libgl1, or pip uninstall -y opencv-python opencv-python-headless and "
+                      "pip install opencv-python-headless") from problem
 import albumentations as A
-import cv2
 import numpy as np
 import torch
 from fastcore.basics import patch

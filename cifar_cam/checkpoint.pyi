@@ -1,12 +1,14 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from .data import Normalisation
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state', 'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model', 'LoadedRun', 'load_run', 'import_state_dict']
+__all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'advised', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state', 'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model', 'LoadedRun', 'read_json', 'read_history', 'load_run', 'import_state_dict']
 
 
 batch_columns: tuple
@@ -112,6 +114,11 @@ def unpack(packed, tensors: dict):
     ...
 
 
+@contextmanager
+def advised(place: Path, doing: str=...) -> Iterator[Any]:
+    ...
+
+
 def write_sealed(folder: Path | str, files: dict) -> Path:
     ...
 
@@ -133,6 +140,14 @@ def save_model(folder: Path | str, model: torch.nn.Module, classes: tuple, norm:
 
 
 def load_model(folder: Path | str) -> torch.nn.Module:
+    ...
+
+
+def read_json(path: Path | str, *needs: str) -> dict:
+    ...
+
+
+def read_history(folder: Path) -> History:
     ...
 
 

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 
 from .app import save_space, serve
-from .checkpoint import load_run
+from .checkpoint import load_run, read_json
 from .compare import compare
 from .data import load_data
 from .download import plain, write_atomic
@@ -86,10 +86,19 @@ def _add_train(commands):
     train.set_defaults(command=train_command)
 
 # %% ../nbs/14_cli.ipynb #8ff68f01
+def _refuse_for_no_folder(options, source):
+    "Raise ValueError for --pixels and --skip-corrupt beside data that is no folder of pictures."
+    given = [word for word, value in (("--pixels", options.pixels), ("--skip-corrupt", options.skip_corrupt)) if value]
+    if given and not Path(source).is_dir():
+        raise ValueError(f"{' and '.join(given)} would do nothing: {plain(source)} is no folder of class folders, and its pictures have "
+                         "their size; leave it out")
+
+
 def _data(options, source):
     "The data for a command: loaded here where options say how, else its name or path, or None for the recipe's own."
     if options.pixels is None and not options.skip_corrupt:
         return options.data
+    _refuse_for_no_folder(options, options.data or source)
     return load_data(options.data or source, pixels=options.pixels, skip_corrupt=options.skip_corrupt)
 
 # %% ../nbs/14_cli.ipynb #7bfa5064
@@ -191,9 +200,10 @@ def _doubt_test_set(test, recorded, who):
 def _run_and_test_set(options):
     "The loaded run, the test set to use with it, and the precision the run was measured in."
     loaded = _placed(load_run(options.run), options)
-    record = json.loads((loaded.folder/"run.json").read_text())
+    record = read_json(loaded.folder/"run.json", "data", "machine")
     pixels = options.pixels or record["data"].get("pixels", [None])[0]  # as it was trained
     source = record["data"]["source"]
+    _refuse_for_no_folder(options, options.data or source)
     try:
         test = load_data(options.data or source, pixels=pixels, skip_corrupt=options.skip_corrupt)[1]
     except FileNotFoundError as problem:
@@ -459,6 +469,9 @@ def main(
     argv: list | None = None,  # words after `cifar-cam`; None: those of the process
 ) -> int:                      # 0 done, 2 wrong option or input, 130 stopped by the user
     "Run one command."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not stop a training
     options = parser().parse_args(argv)
     try:
         return options.command(options)

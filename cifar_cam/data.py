@@ -911,6 +911,9 @@ def load_data(
     if (path/"data_batch_1").is_file():
         return _read_cifar(lambda name: _batch_file(path/name), "cifar10", path,
                            note="read from unpacked batches, checksums not verified")
+    if (path/"train").is_file() and (path/"meta").is_file():
+        return _read_cifar(lambda name: _batch_file(path/name), "cifar100", path,
+                           note="read from unpacked files, checksums not verified")
     other = more_data.from_path(path)
     return other or (load_arrays(path) if path.is_file()
                      else image_folder(path, pixels, seed=seed, skip_corrupt=skip_corrupt))

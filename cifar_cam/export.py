@@ -25,7 +25,7 @@ from torch import nn
 
 from . import show as draw
 from .capture import find_layer, fitting_input, hooked, listen, undisturbed, unwrap
-from .checkpoint import History, check_names, load_model, read_sealed, write_sealed
+from .checkpoint import check_names, load_model, read_history, read_json, read_sealed, write_sealed
 from .data import Normalisation
 from .download import plain, write_atomic
 from .gradcam import explain
@@ -403,21 +403,18 @@ def _records(folder):
     "run.json, metrics.json and the history of a run folder; raises FileNotFoundError or ValueError."
     folder = Path(folder)
     try:
-        record, metrics = (json.loads((folder/name).read_text()) for name in ("run.json", "metrics.json"))
-    except FileNotFoundError as problem:
-        raise FileNotFoundError(f"{plain(folder)} lacks {Path(problem.filename).name}; "
-                                "give the folder of a finished run") from None
-    except ValueError as problem:
-        raise ValueError(f"a record in {plain(folder)} is damaged ({plain(problem)}); "
-                         "run the training again") from problem
-    path = folder/"history.csv"
-    return record, metrics, History.from_csv(path.read_text()) if path.is_file() else History()
+        record = read_json(folder/"run.json", "recipe", "data", "machine", "versions", "command")
+        metrics = read_json(folder/"metrics.json", "test_accuracy", "per_class", "epochs", "seconds", "parameters")
+    except FileNotFoundError:
+        name = "metrics.json" if (folder/"run.json").is_file() else "run.json"
+        raise FileNotFoundError(f"{plain(folder)} lacks {name}; give the folder of a finished run") from None
+    return record, metrics, read_history(folder)
 
 # %% ../nbs/13_export.ipynb #eb209048
 def _front(record, metrics, license):
     "The card's header, which the Hub reads: YAML."
     result = f"""model-index:
-- name: {record['recipe']['name']}
+- name: {json.dumps(record['recipe']['name'])}
   results:
   - task: {{type: image-classification}}
     dataset: {{name: {json.dumps(record['data']['name'])}, type: {json.dumps(record['data']['name'])}}}
@@ -426,10 +423,15 @@ def _front(record, metrics, license):
              "pipeline_tag: image-classification", "tags: [image-classification, grad-cam, pytorch]", result, "---"]
     return "\n".join(lines)
 
+# %% ../nbs/13_export.ipynb #204b8318
+def _as_text(value):
+    "Words from outside, a class name say, as they are to be read: nothing in them is taken for Markdown or HTML."
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
+
 # %% ../nbs/13_export.ipynb #9bf6061d
 def _table(header, rows):
     "A Markdown table."
-    cell = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
+    cell = lambda value: re.sub(r"(?<!\\)\|", r"\\|", str(value)).replace("\n", " ")
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
@@ -437,11 +439,11 @@ def _table(header, rows):
 def _what(record, metrics, model):
     data, made = record["data"], record["recipe"]["model"]
     options = ", ".join(f"{k} {v}" for k, v in made.items() if k != "name")
-    note = f" ({data['note']})" if data.get("note") else ""
+    note = f" ({_as_text(data['note'])})" if data.get("note") else ""
     return (f"`{made['name']}`{f' ({options})' if options else ''} with {metrics['parameters']:,} parameters, "
-            f"trained on {data['train']:,} pictures of {data['name']}{note} "
-            f"and tested once on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.\n\n"
-            f"Classes: {', '.join(model.classes)}.")
+            f"trained on {data['train']:,} pictures of {_as_text(data['name'])}{note} "
+            f"and tested on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.\n\n"
+            f"Classes: {', '.join(map(_as_text, model.classes))}.")
 
 # %% ../nbs/13_export.ipynb #b1a3cc5e
 def _use(name):
@@ -457,7 +459,7 @@ explain_images(model, "photo.jpg")       # and where the evidence for them lies
 # %% ../nbs/13_export.ipynb #c397eb6a
 def _results(metrics):
     "The table of the classes, with the intervals of `08_evaluate`."
-    rows = [(row["class"], row["n"], f"{row['accuracy']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}")
+    rows = [(_as_text(row["class"]), row["n"], f"{row['accuracy']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}")
             for row in metrics["per_class"]]
     return _table(["class", "pictures", "right", "95 % interval"], rows)
 
@@ -491,7 +493,7 @@ def model_card(
     record, metrics, history = _records(folder)
     model = own_model(folder)
     norm = model.normalisation
-    parts = [_front(record, metrics, license), f"# {record['recipe']['title']}", _what(record, metrics, model),
+    parts = [_front(record, metrics, license), f"# {_as_text(record['recipe']['title'])}", _what(record, metrics, model),
              "## Use", _use(name), f"Input: red, green and blue in 0..1, minus {norm.mean}, divided by {norm.std}; "
              "the folder carries this with it.",
              "## Results on the test set", _results(metrics),
@@ -499,7 +501,7 @@ def model_card(
              f"Make it again: `{record['command']}`",
              "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
              "## Limits", f"It knows these {len(model.classes)} classes and gives one of them to every picture, "
-             f"whatever it shows. Its figures hold for pictures like those of {record['data']['name']}."]
+             f"whatever it shows. Its figures hold for pictures like those of {_as_text(record['data']['name'])}."]
     return "\n\n".join(parts) + "\n"
 
 # %% ../nbs/13_export.ipynb #7462d8bf

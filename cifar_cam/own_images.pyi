@@ -2,6 +2,7 @@
 from .data import Normalisation
 from .gradcam import Explanation
 from dataclasses import dataclass
+from functools import cached_property
 from matplotlib.figure import Figure
 from pathlib import Path
 from torch import nn
@@ -20,9 +21,11 @@ class Classified:
     failed: list = ...
     top: int = ...
 
+    @cached_property
     def probabilities(self) -> torch.Tensor:
         ...
 
+    @cached_property
     def order(self) -> torch.Tensor:
         ...
 

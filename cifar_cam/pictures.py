@@ -55,7 +55,7 @@ class Picture:
     notes: tuple = ()   # what was done or chosen to read it, in words
 
     def __array__(self, dtype=None, copy=None):
-        return np.array(self.pixels, dtype, copy=copy)
+        return np.array(self.pixels, dtype, **({} if copy is None else {"copy": copy}))  # numpy 1 knows no None
 
     def __repr__(self):
         height, width = self.pixels.shape[:2]
@@ -172,6 +172,13 @@ picture_endings = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".
 # %% ../nbs/00c_pictures.ipynb #05121286
 _formats = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 
+# %% ../nbs/00c_pictures.ipynb #72c3fa17
+def _readable():
+    "Those of the formats that this Pillow can read."
+    from PIL import Image
+    Image.init()
+    return tuple(name for name in _formats if name in Image.OPEN)
+
 # %% ../nbs/00c_pictures.ipynb #5f5b7630
 _other_things = (
     (b"%PDF", "it is a PDF document; save the page as PNG"),
@@ -224,7 +231,7 @@ def _open(data, name, page, largest, notes):
     if not data:
         raise ValueError(f"{name} is empty (0 bytes); copy or download it again")
     with _trouble(data, name):
-        picture = Image.open(io.BytesIO(data), formats=_formats)
+        picture = Image.open(io.BytesIO(data), formats=_readable())
     _check_pixels(picture, name, largest)
     with _trouble(data, name):
         pages = getattr(picture, "n_frames", 1)
@@ -409,7 +416,7 @@ def image_size(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_formats) as picture:
+            with Image.open(path, formats=_readable()) as picture:
                 return picture.height, picture.width
     except Exception as problem:  # a damaged file can make its reader stumble in any way
         raise ValueError(f"{plain(path)} tells no size ({plain(problem)}); copy or download it again") from problem

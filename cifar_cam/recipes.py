@@ -16,19 +16,21 @@ import os
 import platform
 import shlex
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from . import show as draw
 from .augment import normalise, policy, set_seed
 from .batch_augment import make_loader
 from .capture import find_layer, smallest_map, unwrap
-from .checkpoint import History, load_run, save_model
+from .checkpoint import History, advised, load_run, read_json, save_model
 from .course_recipes import leave_finder_trace, loss_of, projects
 from .data import load_data, normalisation
-from .download import write_atomic
+from .download import plain, write_atomic
 from .evaluate import Predictions, predict
 from .gradcam import explain
 from .model import create_model, model_makers, parameter_count, summary
@@ -376,6 +378,30 @@ def _command(recipe_, source, seed, precision, compile=False):
 def _write_json(path, content):
     return write_atomic(path, json.dumps(content, indent=1).encode())
 
+# %% ../nbs/11_recipes.ipynb #408369c8
+@contextmanager
+def _held(out):
+    """Within, the folder, made if need be, is ours alone; raises ValueError when another training holds it, OSError with its
+    fix where it cannot be made. What stays empty goes."""
+    with advised(out, "use"):
+        new = not out.exists()
+        out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out/".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another training is running in {out}; wait for its end, or choose another folder with out= (--out)") from None
+    except (NotImplementedError, OSError):
+        pass  # a drive without locks: go on, as without one
+    try:
+        yield
+    finally:
+        lock.release()
+        if not (out/"run.json").is_file():
+            (out/".lock").unlink(missing_ok=True)
+        if new and not any(out.iterdir()):
+            out.rmdir()
+
 # %% ../nbs/11_recipes.ipynb #e03bfd15
 def _differences(earlier, record):
     "In what two records are not those of the same run, in words."
@@ -394,14 +420,19 @@ def _open_folder(out, record):
     out = Path(out)
     path = out/"run.json"
     if path.is_file():
-        earlier = json.loads(path.read_text())
-        if not (differs := _differences(earlier, record)):
+        earlier = read_json(path, "recipe", "seed", "data")
+        try:
+            differs = _differences(earlier, record)
+        except (TypeError, KeyError, AttributeError) as problem:
+            raise ValueError(f"{path} was written by another version or by hand ({plain(problem)}); restore it, or choose another "
+                             "folder with out=") from problem
+        if not differs:
             return earlier
         if (out/"checkpoints").exists() or (out/"metrics.json").exists():
             raise ValueError(f"{out} holds another run (different {'; '.join(differs)}); "
                              "choose another folder with out=, or remove this one")
         (out/"lr_find.json").unlink(missing_ok=True)
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(not left.name.startswith(".") for left in out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no run; choose a new folder")
     _write_json(path, record)
     return record
@@ -493,14 +524,14 @@ def prepare(
 def _find_rate(learner, out, settings):
     "Sweep the rate once, keep the curve, return the recommendation; raises ValueError when there is none."
     path = Path(out)/"lr_find.json"
-    if not path.is_file() or json.loads(path.read_text())["recommended"] is None:
+    if not path.is_file() or read_json(path, "recommended")["recommended"] is None:
         curve = learner.lr_find(**settings)
         draw.save_figure(curve.plot().figure, Path(out)/"figures"/"lr_find.png", close=True)
         _write_json(path, curve.to_dict())
         if curve.recommended is None:
             raise ValueError(f"the learning-rate finder gives no recommendation: {curve.reason}; "
                              f"the curve is in {path}; give the recipe's schedule a number as lr_max")
-    return json.loads(path.read_text())["recommended"]
+    return read_json(path, "recommended")["recommended"]
 
 # %% ../nbs/11_recipes.ipynb #843bbcd7
 def _draw_before(plan, training, folder):
@@ -615,13 +646,25 @@ def _finish(recipe_, learner, record, test, out, tracking):
     return Run(out, recipe_, learner.history, metrics, False, learner.model.eval(), predictions)
 
 # %% ../nbs/11_recipes.ipynb #069dc46d
+def _finished(recipe_, out):
+    "The finished run in a folder; None where it is not finished, or what it left cannot be read any more."
+    if not (out/"metrics.json").is_file():
+        return None
+    try:
+        loaded, metrics = load_run(out), read_json(out/"metrics.json", "test_accuracy")
+        return Run(out, recipe_, loaded.history, metrics, False, loaded.model, Predictions.load(out/"predictions.npz"))
+    except (ValueError, FileNotFoundError) as problem:
+        if not (out/"checkpoints").is_dir():
+            raise
+        warnings.warn(f"this run was finished, but what it left is damaged ({problem}); measuring and writing it anew from the last "
+                      "checkpoint", stacklevel=4)
+
+
 def _train(recipe_, learner, record, test, out, tracking):
     "A finished run is loaded; another is trained, and the trackers told."
-    if (out/"metrics.json").is_file():
+    if done := _finished(recipe_, out):
         learner.team.told(None)
-        loaded = load_run(out)
-        metrics, predictions = json.loads((out/"metrics.json").read_text()), Predictions.load(out/"predictions.npz")
-        return Run(out, recipe_, loaded.history, metrics, False, loaded.model, predictions)
+        return done
     with following(learner, tracking, {**record, "folder": str(out)}):
         _fit(recipe_, learner, out, tracking)
         if learner.interrupted:
@@ -663,6 +706,7 @@ def run(
                   data=_data_record(source, train, test), notes=notes)
     record["command"] = _command(asked, record["data"]["source"], seed, learner.precision, compile)
     record |= dict(versions=versions(), machine=dict(_machine(learner), compiled=compile), started=_now())
-    record = _open_folder(out, record)
-    _say(progress, recipe_, train, notes)
-    return _train(recipe_, learner, record, test, Path(out), tracking)
+    with _held(Path(out)):
+        record = _open_folder(out, record)
+        _say(progress, recipe_, train, notes)
+        return _train(recipe_, learner, record, test, Path(out), tracking)

@@ -8,7 +8,6 @@ __all__ = ['css', 'Record', 'read_record', 'escape', 'percent', 'short_count', '
 
 # %% ../nbs/12_report.ipynb #a5eb8d25
 import html
-import json
 import math
 import struct
 import unicodedata
@@ -19,7 +18,7 @@ import numpy as np
 
 from . import download as fetch
 from . import show as draw
-from .checkpoint import History
+from .checkpoint import History, read_history, read_json
 from .evaluate import Predictions, Rows, wilson
 
 # %% ../nbs/12_report.ipynb #a3c0f9d3
@@ -51,28 +50,8 @@ class Record:
 
 # %% ../nbs/12_report.ipynb #fe63feff
 def _read_json(path):
-    "The dictionary in a JSON file, {} when there is no such file; raises ValueError when it is damaged."
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise ValueError(f"{path} is damaged ({problem}); "
-                         "restore it, or run the same training command again") from problem
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, found a {type(content).__name__}; "
-                         "restore it, or train again")
-    return content
-
-# %% ../nbs/12_report.ipynb #1053e6cb
-def _read_history(path):
-    if not path.is_file():
-        return History()
-    try:
-        return History.from_csv(path.read_text(encoding="utf-8"))
-    except (ValueError, TypeError, AttributeError) as problem:
-        raise ValueError(f"{path} is damaged ({problem}); "
-                         "remove it to report without curves, or train again") from problem
+    "The dictionary in a JSON file, {} when there is no such file; raises CheckpointError when it is damaged."
+    return read_json(path) if path.is_file() else {}
 
 # %% ../nbs/12_report.ipynb #c155c1bd
 def _check_metrics(path, metrics):
@@ -112,7 +91,7 @@ def read_record(
     saved = folder/"predictions.npz"
     predictions = Predictions.load(saved) if saved.is_file() else None
     figures = {p.stem: p.read_bytes() for p in sorted((folder/"figures").glob("*.png"))}
-    return Record(folder, run, metrics, _read_history(folder/"history.csv"), finder, predictions, figures)
+    return Record(folder, run, metrics, read_history(folder), finder, predictions, figures)
 
 # %% ../nbs/12_report.ipynb #fcf9e9cc
 def escape(

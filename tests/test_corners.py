@@ -1,4 +1,7 @@
 "Corners of data, optimisers, networks and explanations that went wrong once."
+import os
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -11,6 +14,7 @@ from cifar_cam import data
 from cifar_cam.app import _answer
 from cifar_cam.augment import PictureTransform, cutout, hflip, random_states, restore_random_states, set_seed
 from cifar_cam.cam_checks import impute, leaderboard
+from cifar_cam.cam_methods import occlusion
 from cifar_cam.capture import default_layer, find_layer
 from cifar_cam.course_models import torchvision_net
 from cifar_cam.data import Images, image_folder, shapes
@@ -155,6 +159,12 @@ def test_options_out_of_range(make, words):
         make()
 
 
+def test_a_missing_screen_library_is_explained(tmp_path):
+    (tmp_path/"cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = subprocess.run([sys.executable, "-c", "import cifar_cam.augment"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert "OpenCV cannot be loaded (libGL.so.1" in done.stderr and "apt-get install libgl1, or pip uninstall -y opencv-python" in done.stderr
+
+
 def test_all_strides_may_be_taken_away():
     net = torchvision_net(10, "mobilenet_v2", size=32, least=32)
     assert net.features(x).shape[-2:] == (32, 32)
@@ -244,7 +254,7 @@ def test_probabilities_of_a_network_that_is_quite_sure(last, dtype):
 @pytest.mark.parametrize("stride", [0, 5, -1])
 def test_an_occluding_square_passes_over_every_pixel(stride):
     with pytest.raises(ValueError, match="stride must lie between 1 and 4"):
-        explain(Plain(), x, targets=("predicted",), method="occlusion", patch=4, stride=stride)
+        explain(Plain(), x, targets=("predicted",), method=occlusion, patch=4, stride=stride)
 
 
 def test_the_default_layer_is_a_map_of_the_picture():

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cifar_cam import augment, cam_checks, capture, data, download, evaluate, gradcam, optim, report, show, trainer
+from cifar_cam import augment, cam_checks, capture, checkpoint, data, download, evaluate, gradcam, optim, report, show, trainer
 from cifar_cam.augment import Loader, Policy
 from cifar_cam.checkpoint import Checkpoints, load_model, save_model, write_sealed
 from cifar_cam.data import Images, image_folder, load_arrays, normalisations, read_picture
@@ -244,7 +244,7 @@ def test_training_that_goes_wrong(tmp_path, monkeypatch):
 
 def test_damaged_history(tmp_path):
     (tmp_path/"history.csv").write_text("epoch,lr\nx,y\n")
-    says(lambda: report._read_history(tmp_path/"history.csv"), "remove it to report without curves")
+    says(lambda: checkpoint.read_history(tmp_path), "all else in this folder can be used without it")
 
 
 def test_layers_that_give_no_tensor():

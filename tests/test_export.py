@@ -225,7 +225,7 @@ def test_saved_folders_load_and_notice_rot(trained, tmp_path):
 def test_folders_that_are_no_run(tmp_path, trained):
     (tmp_path/"run.json").write_text("{")
     (tmp_path/"metrics.json").write_text("{}")
-    with pytest.raises(ValueError, match="is damaged .* run the training again"):
+    with pytest.raises(ValueError, match="is damaged .* train into another folder"):
         save_pretrained(tmp_path, tmp_path/"out")
     (tmp_path/"thesis").mkdir()
     (tmp_path/"thesis"/"a.txt").write_text("years")

@@ -375,15 +375,16 @@ def test_every_damaged_byte_is_noticed(finished):
     (records/"damage.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def test_both_damaged_is_said_and_the_run_begins_anew(finished, tmp_path):
+def test_both_damaged_is_said_and_nothing_is_begun_over_them(finished, tmp_path):
     shutil.copytree(finished, tmp_path/"copy")
     for path in (tmp_path/"copy").glob("*/tensors.safetensors"):
         path.write_bytes(b"rotten")
-    with pytest.warns(UserWarning, match="was altered") as said:
-        assert Checkpoints(tmp_path/"copy").latest() is None
-    assert len(said) == 2
-    with pytest.warns(UserWarning, match="was altered"):
-        tiny_learner(tmp_path/"copy").fit_one_cycle(1, 0.1)
+    for start in (Checkpoints(tmp_path/"copy").latest, lambda: tiny_learner(tmp_path/"copy").fit_one_cycle(1, 0.1)):
+        with pytest.warns(UserWarning, match="was altered") as said, pytest.raises(checkpoint.CheckpointError, match="move this folder away to start anew"):
+            start()
+        assert len([one for one in said if "was altered" in str(one.message)]) == 2
+    (tmp_path/"copy").rename(tmp_path/"away")
+    tiny_learner(tmp_path/"copy").fit_one_cycle(1, 0.1)
     again = tiny_learner(tmp_path/"copy")
     again.fit_one_cycle(1, 0.1)
     whole = [checkpoint.load_state(path)["position"] for path in again.checkpoints.paths()]
@@ -752,7 +753,7 @@ def test_other_threads_are_said(tmp_path):
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path):
     Checkpoints(tmp_path).save(1, dict(plan={}, position={}))
-    with pytest.raises(checkpoint.CheckpointError, match="another version"):
+    with pytest.raises(checkpoint.CheckpointError, match="was written by another version of cifar_cam"):
         tiny_learner(tmp_path).fit(1)
 
 

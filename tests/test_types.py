@@ -16,7 +16,6 @@ pytest.importorskip("mypy", reason="needs mypy")
 apart = r"""
 cifar_cam\.augment\.(AlternatingFlip|ClippedCutout|Policy)
 cifar_cam\.(checkpoint\.(Batch)?History\.from_csv|data\.Images\.load|evaluate\.Predictions\.load|recipe_cards\.Recipe\.from_dict)
-cifar_cam\.app\.Subject\.(classes|maps)
 """
 
 program = """

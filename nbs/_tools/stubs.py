@@ -12,7 +12,7 @@ from pathlib import Path
 package = Path(__file__).resolve().parents[2]/"cifar_cam"
 spoken = {"matplotlib Figure": ("Figure", "from matplotlib.figure import Figure"), "matplotlib Axes": ("Axes", "from matplotlib.axes import Axes"),
           "the path": ("Path", "from pathlib import Path")}  # what is said after `):` -> (type, where it comes from)
-kept_decorators = ("contextmanager", "property", "classmethod", "staticmethod", "abstractmethod")  # of functions
+kept_decorators = ("contextmanager", "property", "cached_property", "classmethod", "staticmethod", "abstractmethod")  # of functions
 
 
 class Module:
