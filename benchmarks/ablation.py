@@ -5,7 +5,6 @@ result is added to the record as soon as it is there, so the same command goes o
 import argparse
 import json
 import os
-import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from cifar_cam.data import load_data
 from cifar_cam.evaluate import predict
 from cifar_cam.optim import schedule
-from cifar_cam.recipes import prepare, recipe
+from cifar_cam.recipes import prepare, processor_name, recipe
 
 default_record = Path(__file__).resolve().parent/"records"/"ablation.json"
 whole = recipe("fast").scaled(4)
@@ -56,7 +55,7 @@ def main():
     data, record = load_data(options.data), options.record
     result = json.loads(record.read_text()) if record.is_file() else dict(
         command=f"python benchmarks/ablation.py --data cifar10 --seeds {options.seeds}", note=data[0].note, epochs=whole.epochs,
-        torch=torch.__version__, cores=os.cpu_count(), processor=platform.machine(),
+        torch=torch.__version__, cores=os.cpu_count(), processor=processor_name(),
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", rows={})
     for seed in range(options.seeds):
         for name, changes in rows.items():

@@ -26,6 +26,7 @@ from torchvision.transforms import v2
 from cifar_cam.augment import Pipeline, Policy, colour_jitter, cutout, hflip, pad_crop, rotate
 from cifar_cam.batch_augment import BatchPipeline
 from cifar_cam.data import normalisations, shapes
+from cifar_cam.recipes import processor_name
 
 norm = normalisations["cifar10"]
 policies = {"crop, mirror, cut-out": Policy(pad_crop(4, border="reflect"), hflip(), cutout(8)),
@@ -106,7 +107,7 @@ def main():
     versions = dict(torch=torch.__version__, torchvision=torchvision.__version__, albumentations=A.__version__, opencv=cv2.__version__,
                     numpy=np.__version__, python=platform.python_version())
     record = dict(command="python benchmarks/augmentation.py", settings=settings, threads=1,
-                  clock="CPU seconds of the process, median of the rounds", results=results, **versions, processor=platform.machine(),
+                  clock="CPU seconds of the process, median of the rounds", results=results, **versions, processor=processor_name(),
                   cores=os.cpu_count(), load=round(os.getloadavg()[0], 1), date=datetime.date.today().isoformat())
     options.out.write_text(json.dumps(record, indent=1) + "\n")
 

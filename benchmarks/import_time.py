@@ -5,7 +5,6 @@ of processor time; the difference of each pair, and their median."""
 import json
 import os
 import pkgutil
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 
 import cifar_cam
+from cifar_cam.recipes import processor_name
 
 record = Path(__file__).resolve().parent/"records"/"import_time.json"
 ground = "import os; os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'; import torch, torchvision, albumentations"
@@ -38,7 +38,7 @@ def main():
             found[side].append(seconds(code))
     beyond = {side: statistics.median(a - b for a, b in zip(found[side], found["ground"])) for side in sides if side != "ground"}
     record.write_text(json.dumps(dict(command="python benchmarks/import_time.py", unit="processor seconds", seconds=found, beyond=beyond,
-                                      torch=torch.__version__, cores=os.cpu_count(), processor=platform.machine()), indent=1) + "\n")
+                                      torch=torch.__version__, cores=os.cpu_count(), processor=processor_name()), indent=1) + "\n")
     print(f"torch, torchvision, albumentations {statistics.median(found['ground']):.2f} s; beyond that: recipes and gradcam "
           f"{beyond['first_page']:+.2f} s, all {len(modules)} modules {beyond['everything']:+.2f} s")
 

@@ -6,7 +6,6 @@ and saves a sealed checkpoint every epoch. Memory is kept between steps on both 
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from cifar_cam.augment import Loader, Policy, cutout, hflip, pad_crop, set_seed
 from cifar_cam.data import shapes
 from cifar_cam.model import create_model
 from cifar_cam.optim import one_cycle, sgd
+from cifar_cam.recipes import processor_name
 from cifar_cam.trainer import Interrupt, Learner, Progress, kept_memory
 
 record = Path(__file__).resolve().parent/"records"/"overhead.json"
@@ -91,7 +91,7 @@ def main():
     ratios = [a / b for a, b in zip(found["learner"], found["plain"])]
     result = dict(command=" ".join(["python benchmarks/overhead.py", *(f"--{name} {value}" for name, value in vars(options).items())]), settings=vars(options), unit="CPU seconds an epoch", **found,
                   overhead_median=statistics.median(ratios) - 1, overhead_of_the_fastest=min(found["learner"]) / min(found["plain"]) - 1,
-                  weights_equal=same, torch=torch.__version__, cores=os.cpu_count(), processor=platform.machine())
+                  weights_equal=same, torch=torch.__version__, cores=os.cpu_count(), processor=processor_name())
     record.write_text(json.dumps(result, indent=1) + "\n")
     print(f"plain {min(found['plain']):.2f} s, Learner {min(found['learner']):.2f} s an epoch; overhead {result['overhead_median']:+.1%} (median of "
           f"{options.pairs} pairs), {result['overhead_of_the_fastest']:+.1%} (fastest); same weights: {same}")

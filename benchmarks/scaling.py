@@ -7,7 +7,6 @@ number of layers and of targets. Each measurement is a process of its own, so th
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from cifar_cam.recipes import processor_name
 
 record = Path(__file__).resolve().parent/"records"/"scaling.json"
 
@@ -116,7 +117,7 @@ def main():
                 found[part].append(dict(settings, **json.loads(done.stdout.splitlines()[-1])))
                 print(part, found[part][-1], flush=True)
     if not options.quick:
-        about = dict(torch=torch.__version__, cores=os.cpu_count(), processor=platform.machine())
+        about = dict(torch=torch.__version__, cores=os.cpu_count(), processor=processor_name())
         record.write_text(json.dumps(dict(command="python benchmarks/scaling.py", **about, parts=found), indent=1) + "\n")
 
 

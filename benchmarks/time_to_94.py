@@ -9,7 +9,6 @@ the same command goes on where it was stopped."""
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 
 from cifar_cam.data import load_data
+from cifar_cam.recipes import processor_name
 
 default_record = Path(__file__).resolve().parent/"records"/"time_to_94.json"
 
@@ -110,7 +110,7 @@ def main():
     options.data = Path(options.data).resolve() if Path(options.data).exists() else options.data
     record = json.loads(options.record.read_text()) if options.record.is_file() else dict(
         command="python benchmarks/time_to_94.py --data cifar10 --peer airbench94_muon.py", note=load_data(options.data)[0].note,
-        torch=torch.__version__, cores=os.cpu_count(), processor=platform.machine(), runs={})
+        torch=torch.__version__, cores=os.cpu_count(), processor=processor_name(), runs={})
     for seed in range(options.seeds):
         for side in ["peer"] * bool(options.peer) + ["ours"]:
             if str(seed) not in (runs := record["runs"].setdefault(side, {})):

@@ -10,7 +10,6 @@ import argparse
 import collections
 import json
 import os
-import platform
 import statistics
 import time
 from contextlib import nullcontext
@@ -27,7 +26,7 @@ from cifar_cam.batch_augment import make_loader
 from cifar_cam.data import shapes
 from cifar_cam.model import create_model
 from cifar_cam.optim import muon, sgd
-from cifar_cam.recipes import recipe
+from cifar_cam.recipes import processor_name, recipe
 from cifar_cam.trainer import Learner, pick_device, precisions
 
 record = Path(__file__).resolve().parent/"records"/"training_step.json"
@@ -122,7 +121,7 @@ def main():
               f"{row['share_of_limit']:.0%} of the matrix product's {row['limit_16'] / 1e9:,.0f} GFLOP/s   "
               f"the loader takes {row['loader_share']:.1%} of an epoch", flush=True)
     if not options.quick:
-        about = dict(torch=torch.__version__, threads=torch.get_num_threads(), cores=os.cpu_count(), processor=platform.machine(),
+        about = dict(torch=torch.__version__, threads=torch.get_num_threads(), cores=os.cpu_count(), processor=processor_name(),
                      device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu")
         options.out.write_text(json.dumps(dict(command="python benchmarks/training_step.py", **about, nets=table), indent=1) + "\n")
 

@@ -425,14 +425,20 @@ _labels = {"train": "training", "valid": "validation", "test": "test (nothing wa
 @patch
 def plot(
     self: History,
+    apart: bool = False,  # training and test (or validation) in columns of their own: 2×2, as the course projects draw it
 ):
     "Loss and accuracy against the epoch, side by side; returns the Figure."
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    for ax, what in zip(figure.subplots(1, 2), ("loss", "accuracy")):
-        names = {label: f"{part}_{what}" for part, label in _labels.items()}
-        series = {label: self.column(name) for label, name in names.items() if self.measured(name)}
-        draw.curves(series, ax=ax, x=self.column("epoch"), xlabel="epoch", ylabel=what)
+    measured = lambda what: {label: f"{part}_{what}" for part, label in _labels.items() if self.measured(f"{part}_{what}")}
+    panels = [(what, measured(what)) for what in ("loss", "accuracy")]
+    if apart:
+        panels = [(what, dict([one])) for what, names in panels for one in names.items()]
+    rows, columns = (2, max(1, len(panels) // 2)) if apart else (1, 2)
+    figure = Figure(figsize=(4.5 * columns, 3.2 * rows), layout="constrained")
+    for ax, (what, names) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels):
+        series = {label: self.column(name) for label, name in names.items()}
+        title = next(iter(names)) if apart else None
+        draw.curves(series, ax=ax, x=self.column("epoch"), xlabel="epoch", ylabel=what, title=title)
     return figure
 
 # %% ../nbs/06_checkpoint.ipynb #fa97017c

@@ -89,7 +89,7 @@ class History(list):
     def best(self, column: str=...) -> dict:
         ...
 
-    def plot(self):
+    def plot(self, apart: bool=...):
         ...
 
     def plot_column(self, *names, against: str=..., ax=...):

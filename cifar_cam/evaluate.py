@@ -307,7 +307,7 @@ def _check_options(batch_size, tta, precision):
         raise ValueError(f'unknown test-time augmentation {tta!r}; choose "flip", "flip-shift" or None')
     if precision not in (None, *precisions):
         raise ValueError(f"unknown precision {precision!r}; choose {', '.join(precisions)} or None")
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; at least one picture must go through at a time")
 
 # %% ../nbs/08_evaluate.ipynb #ab49678d
@@ -340,7 +340,7 @@ def predict(
     model: torch.nn.Module,  # maps (N,3,H,W) to logits (N,K)
     images_or_loader,        # `Images`, a `Loader`, or an iterable of (x, y) or (x, y, index)
     normalisation=None,      # a `Normalisation` or its name, for `Images`; None: the model's own
-    batch_size: int = 1000,  # pictures at a time, for `Images`
+    batch_size: int | None = None,  # pictures at a time, for `Images`; None: 250 on a processor, else 1,000
     device=None,             # where to compute; None: where the model is
     precision: str | None = None,  # "float32", "bfloat16", "float16"; None: as the model is
     tta: str | None = None,  # test-time augmentation: "flip" (two views), "flip-shift" (six), or None
@@ -356,7 +356,7 @@ def predict(
     parts = []
     with evaluation_mode(model, device) as place, kept_memory():
         of_images = isinstance(source, Images)
-        batches = _batches_of_images(source, norm, batch_size, place) if of_images else _batches_of_loader(source)
+        batches = _batches_of_images(source, norm, batch_size or (250 if place.type == "cpu" else 1000), place) if of_images else _batches_of_loader(source)
         for x, y, index in batches:
             if not parts and not of_images:
                 doubt_normalised(x, norm)

@@ -164,7 +164,7 @@ def doubt_normalised(x: torch.Tensor, norm) -> None:
     ...
 
 
-def predict(model: torch.nn.Module, images_or_loader, normalisation=..., batch_size: int=..., device=..., precision: str | None=..., tta: str | None=..., classes=...) -> Predictions:
+def predict(model: torch.nn.Module, images_or_loader, normalisation=..., batch_size: int | None=..., device=..., precision: str | None=..., tta: str | None=..., classes=...) -> Predictions:
     ...
 
 

@@ -473,7 +473,8 @@ def plot(
         marks[f"diverges at {self.diverged:.2g}"] = self.diverged
     top, drawn = 1.6 * max(self.smoothed[0], min(self.smoothed)), slice(skip_start, steps - skip_end)
     clipped = {"each step": np.minimum(self.losses, top)[drawn], "smoothed": np.minimum(self.smoothed, top)[drawn]}
-    return draw.curves(clipped, ax=ax, x=self.lrs[drawn], xlabel="learning rate", ylabel="loss", log_x=True, marks=marks)
+    even = steps > 2 and np.allclose(np.diff(self.lrs), self.lrs[1] - self.lrs[0])  # a linear sweep gets a linear axis
+    return draw.curves(clipped, ax=ax, x=self.lrs[drawn], xlabel="learning rate", ylabel="loss", log_x=not even, marks=marks)
 
 # %% ../nbs/05_lr_finder.ipynb #d3b3ded7
 @patch
@@ -481,7 +482,7 @@ def _repr_html_(self: LRCurve):
     rows = [[rule, f"{rate:.3g}"] for rule, rate in self.suggestions().items()]
     rows += [["Smith's range", "{:.3g} to {:.3g}".format(*self.smith)]]
     rows += [["diverged", f"{self.diverged:.3g}" if self.diverged else "no"]]
-    span = " (interval {:.2g} to {:.2g})".format(*self.interval) if self.interval else ""
+    span = " (interval {:.2g} to {:.2g})".format(*self.interval) if self.interval and not self.confirmed else ""
     rows += [["recommended", f"{self.recommended or self.reason}{span}"]]
     if not self.confirmed:
         return draw.html_table(rows, ["rule", "learning rate"])

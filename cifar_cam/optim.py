@@ -10,6 +10,7 @@ __all__ = ['schedules', 'optimizers', 'Schedule', 'constant', 'one_cycle', 'mult
 # %% ../nbs/04_optim.ipynb #063b8db8
 import inspect
 import math
+import warnings
 from dataclasses import dataclass
 from numbers import Real
 
@@ -145,8 +146,12 @@ def multi_step(
     milestones: tuple,     # epochs (counted from 0) from which the rate is multiplied once more
     gamma: float = 0.1,    # the factor
 ) -> Schedule:
-    "The rate times `gamma` from each milestone on; raises ValueError for a rate or length that is none."
+    """The rate times `gamma` from each milestone on; raises ValueError for a rate or length that is none, warns of milestones
+    that are never reached."""
     _check_length(epochs, steps_per_epoch, lr=lr)
+    if late := [m for m in milestones if m >= epochs]:
+        warnings.warn(f"the run ends after {epochs} epochs, before the milestones {late}: there the rate is never cut; train longer, or "
+                      "scale the schedule with the run (Recipe.scaled, --epochs)", stacklevel=2)
     return Schedule("multi-step", epochs * steps_per_epoch, steps_per_epoch,
                     lambda step: lr * gamma ** sum(step // steps_per_epoch >= m for m in milestones))
 
@@ -162,12 +167,15 @@ def cyclic(
     by_epoch: bool = False,     # change the rate between epochs only
     momentum: tuple | None = None,  # (at the top of the first cycle, at the bottom), e.g. (0.8, 0.9); None: left alone
 ) -> Schedule:
-    "Up and down again, in triangles; raises ValueError for a cycle that is none."
+    "Up and down again, in triangles; raises ValueError for a cycle that is none, warns of a run that ends before the first peak."
     _check_length(epochs, steps_per_epoch, lr_min=lr_min, lr_max=lr_max)
     down = up_epochs if down_epochs is None else down_epochs
     if up_epochs <= 0 or down <= 0 or lr_min > lr_max:
         raise ValueError("a cycle needs up_epochs and down_epochs above 0 and lr_min of at most lr_max, "
                          f"got {up_epochs=}, {down_epochs=}, {lr_min=}, {lr_max=}")
+    if epochs < up_epochs:
+        warnings.warn(f"the run of {epochs} epochs ends before the first peak, at epoch {up_epochs:g}, with the rate still rising; train "
+                      "longer, or scale the schedule with the run (Recipe.scaled, --epochs)", stacklevel=2)
 
     def height(step):
         epoch = step // steps_per_epoch if by_epoch else step / steps_per_epoch

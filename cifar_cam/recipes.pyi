@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 import torch
 
-__all__ = ['recipe', 'RecipeTable', 'recipes', 'fitted_to', 'versions', 'prepare', 'Run', 'run']
+__all__ = ['recipe', 'RecipeTable', 'recipes', 'fitted_to', 'versions', 'processor_name', 'prepare', 'Run', 'run']
 
 
 class RecipeTable(list):
@@ -51,6 +51,10 @@ def fitted_to(recipe_: Recipe, images) -> tuple:
 
 
 def versions() -> dict:
+    ...
+
+
+def processor_name() -> str:
     ...
 
 
