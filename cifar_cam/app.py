@@ -230,8 +230,7 @@ def _note(found, scale):
     read = "; ".join(done) if len(found) == 1 else f"{len(found)} pictures"
     shared = "one colour scale for the maps of a picture and layer"
     colours = shared if scale == "row" else "each map has its own colour scale"
-    signed = "; red for, blue against" if why.signed or bool((why.against >= 0).any()) else ""
-    return plain(f"{read} · {why.method} · {colours}{signed}")
+    return plain(f"{read} · {why.method} · " + "; ".join(filter(None, (colours, why.colour_words()))))
 
 # %% ../nbs/13a_app.ipynb #e898f05d
 _drawing = threading.Lock()  # pyplot keeps its figures in one place for all threads

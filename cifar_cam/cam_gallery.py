@@ -43,6 +43,12 @@ def _overlay(why: Explanation, i, limit=None, t=0):
     map, signed = why.raw[why.layers[0]][i, t], bool(why._both_signs()[i, t])
     return lambda ax: draw.show_overlay(why.pictures[i], map, ax, limit, signed, grey=0.8)
 
+# %% ../nbs/09a_cam_gallery.ipynb #27992eaf
+def _evidence_note(why: Explanation):
+    "What a reader of the figure must know."
+    colours = f"; {why.colour_words()}" if why.colour_words() else ""
+    return f"{why.method} at {why.layers[0]}, target {why.target_names[0]}; each map has its own colour scale{colours}"
+
 # %% ../nbs/09a_cam_gallery.ipynb #7f7a7961
 def _contrast_rows(why: Explanation):
     "A row of pictures and a row of overlays, full colour for the strongest place of all."
@@ -198,7 +204,7 @@ def plot(
     titles = [[""] + [_answer(frame, i) for frame in frames] for i in images]
     colors = [["black"] + ["black" if _is_right(frame, i) else "crimson" for frame in frames] for i in images]
     heads = ["picture"] + [f"step {self.steps[k]}" for k in chosen]
-    note = f"{last.method} at {last.layers[0]}, target {last.target_names[0]}; each map has its own colour scale"
+    note = _evidence_note(last)
     return draw.image_table(cells, column_titles=heads, cell_titles=titles, title_colors=colors, tile=tile, note=note)
 
 # %% ../nbs/09a_cam_gallery.ipynb #11578ba4
@@ -250,6 +256,6 @@ def plot_augmented(
         titles += [[""] * len(found), [_answer(why, i) for why in found]]
     names = [name for k in images.labels for name in (images.classes[k], "evidence")]
     first = found[0]
-    note = f"{first.method} at {first.layers[0]}, target {first.target_names[0]}; each map has its own colour scale"
+    note = _evidence_note(first)
     return draw.image_table(cells, names, ["clean"] + [f"copy {k + 1}" for k in range(copies)], tile=tile,
                             cell_titles=titles, note=note)

@@ -355,8 +355,8 @@ def predict(
     norm, classes = _find_normalisation(model, source, normalisation), _find_classes(model, source, classes)
     parts = []
     with evaluation_mode(model, device) as place, kept_memory():
-        of_images = isinstance(source, Images)
-        batches = _batches_of_images(source, norm, batch_size or (250 if place.type == "cpu" else 1000), place) if of_images else _batches_of_loader(source)
+        of_images, size = isinstance(source, Images), batch_size or (250 if place.type == "cpu" else 1000)
+        batches = _batches_of_images(source, norm, size, place) if of_images else _batches_of_loader(source)
         for x, y, index in batches:
             if not parts and not of_images:
                 doubt_normalised(x, norm)

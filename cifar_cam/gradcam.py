@@ -367,6 +367,16 @@ _scale_words = {"row": "one colour scale for each picture, full red is its stron
 def _size_of(self: Explanation, layer):
     return "×".join(map(str, self.raw[layer].shape[2:]))
 
+# %% ../nbs/09_gradcam.ipynb #249bb6fc
+@patch
+def colour_words(
+    self: Explanation,
+) -> str:
+    "What red and blue mean in these maps, for a caption; empty where only evidence for a class is drawn."
+    if self.signed:
+        return "red: a higher value raises the score, blue: lowers it"
+    return "contrasts: red for, blue against" if (self.against >= 0).any() else ""
+
 # %% ../nbs/09_gradcam.ipynb #9f849628
 @patch
 def _figure_note(self: Explanation, layer, scale):
@@ -374,10 +384,8 @@ def _figure_note(self: Explanation, layer, scale):
     if scale not in _scale_words:
         raise ValueError(f"unknown scale {scale!r}; a figure has scale image or row")
     where = f"{self.method} at {layer} ({self._size_of(layer)})" if layer else self.method
-    signed = "; contrasts: red for, blue against" if (self.against >= 0).any() else ""
-    signed = "; red: a higher value raises the score, blue: lowers it" if self.signed else signed
-    stretched = "; colours of the pictures are stretched" if "stretched" in self.note else ""
-    return f"{where} · {_scale_words[scale]}{signed}{stretched}"
+    stretched = "colours of the pictures are stretched" if "stretched" in self.note else ""
+    return f"{where} · " + "; ".join(filter(None, (_scale_words[scale], self.colour_words(), stretched)))
 
 # %% ../nbs/09_gradcam.ipynb #c3b1c2be
 @patch

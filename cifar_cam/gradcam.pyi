@@ -58,6 +58,9 @@ class Explanation:
     def to_frame(self):
         ...
 
+    def colour_words(self) -> str:
+        ...
+
     def caption(self, i: int=..., t: int=...) -> str:
         ...
 

@@ -444,9 +444,9 @@ def _captions(found, i):
 def _explained_note(found, layers):
     why = found.explanation
     where = ", ".join(f"{n} ({why.raw[n].shape[2]}×{why.raw[n].shape[3]})" for n in layers)
-    contrast = "; contrasts: red for the first class, blue for the second" if (why.against >= 0).any() else ""
+    colours = f"; {why.colour_words()}" if why.colour_words() else ""
     return (f"{why.method} at {where}; each row has one colour scale, full red is its strongest evidence; "
-            f"used part framed, {found.pictures[0].how}{contrast}")
+            f"used part framed, {found.pictures[0].how}{colours}")
 
 # %% ../nbs/09b_own_images.ipynb #8acff37d
 def _short(name, most=18):

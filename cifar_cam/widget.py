@@ -19,11 +19,10 @@ from .gradcam import Explanation, explain
 from .own_images import classify, gather, known_normalisation, known_size, own_model, suggest_layers
 
 # %% ../nbs/09c_widget.ipynb #bbb42fe1
-def _note(explanation, layer, signed):
+def _note(explanation, layer):
     "Method, layer, size of the map and meaning of the colours."
     size = "×".join(map(str, explanation.raw[layer].shape[2:]))
-    colours = "red for, blue against" if signed else "red: evidence for the class"
-    return f"{explanation.method} at {layer} ({size}); {colours}"
+    return f"{explanation.method} at {layer} ({size}); {explanation.colour_words() or 'red: evidence for the class'}"
 
 # %% ../nbs/09c_widget.ipynb #6f5a8f78
 def view(
@@ -38,9 +37,8 @@ def view(
     "A picture, and one map over it, large; raises ValueError for a layer that was not explained."
     layer = layer or explanation.layers[-1]
     true = "" if explanation.labels is None else f"true: {explanation.classes[int(explanation.labels[i])]}"
-    signed = bool(explanation.signed or explanation.against[i, t] >= 0)
     return draw.image_table([[explanation.pictures[i], explanation.overlay(i, t, layer, opacity, scale)]], tile=tile,
-                            cell_titles=[[true, explanation.caption(i, t)]], note=_note(explanation, layer, signed))
+                            cell_titles=[[true, explanation.caption(i, t)]], note=_note(explanation, layer))
 
 # %% ../nbs/09c_widget.ipynb #f470998d
 def _ipywidgets():
