@@ -112,9 +112,9 @@ def evaluation(rounds, count):
         for _ in range(rounds + 1):
             found["plain"].append(count / timed(lambda: plain_test(net, loader)))
             found["ours"].append(count / timed(lambda: predict(last, test, norm)))
-        same = abs(plain_test(net, loader) - predict(last, test, norm).accuracy) < 2.5 / count
+        alike = abs(plain_test(net, loader) - predict(last, test, norm).accuracy) < 2.5 / count
         ratio = statistics.median(ours / plain for ours, plain in zip(found["ours"][1:], found["plain"][1:]))
-        table[name] = dict({side: statistics.median(values[1:]) for side, values in found.items()}, ratio=ratio, same_answers=same, rounds=found)
+        table[name] = dict({side: statistics.median(values[1:]) for side, values in found.items()}, ratio=ratio, same_accuracy=alike, rounds=found)
         print(f"measuring, {name:<14} plain {table[name]['plain']:6,.0f}/s   predict {table[name]['ours']:6,.0f}/s   {ratio:.2f} times", flush=True)
     return table
 
@@ -181,7 +181,9 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one round, and nothing is written")
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
-    result = dict(command="python benchmarks/calls.py", pictures=options.pictures, torch=torch.__version__, cores=os.cpu_count(),
+    command = "python benchmarks/calls.py" + "".join(f" --{name} {getattr(options, name)}" for name in ("rounds", "pictures")
+                                                     if getattr(options, name) != parser.get_default(name))
+    result = dict(command=command, pictures=options.pictures, torch=torch.__version__, cores=os.cpu_count(),
                   threads=torch.get_num_threads(), processor=processor_name(), evaluation=evaluation(rounds, options.pictures), sweep=sweep(rounds),
                   start=start(rounds))
     if not options.quick:

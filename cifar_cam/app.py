@@ -105,7 +105,7 @@ def _labelled(subject):
     "The labelled pictures of a subject; raises ValueError saying what to give where there are none."
     data, folder = subject.data, subject.folder
     if data is None and folder is not None:
-        data = read_json(Path(folder)/"run.json", "data")["data"]["source"]
+        data = read_json(Path(folder)/"run.json", "data.source")["data"]["source"]
         if not _at_hand(data):
             raise ValueError(f"this run was made with {plain(data)}, which is not on this machine; name the data to "
                              f"have it fetched: --data {plain(data)}")

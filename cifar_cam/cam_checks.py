@@ -37,8 +37,11 @@ def _asked_directly(method):
     "Whether a method is a function of (model, x, targets); a name and a function of (A, G) go through `explain`."
     if not callable(method) or method in (*cam_methods.values(), *layer_methods.values(), *input_methods.values()):
         return False
-    needed = [p for p in inspect.signature(method).parameters.values()
-              if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    try:
+        needed = [p for p in inspect.signature(method).parameters.values()
+                  if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    except ValueError:  # written in C, and tells nothing
+        return True
     return len(needed) != 2
 
 # %% ../nbs/10_cam_checks.ipynb #ff31dafc
@@ -522,17 +525,23 @@ def chance_likeness(
     moves: int = 32,     # how many moves are tried at most
     seed: int = 0,       # decides which
 ) -> np.ndarray:         # (N,) in 0..1
-    "Mean size of the rank correlation between a map and itself moved around; 1 where no move changes it."
+    """Mean size of the rank correlation between a map and itself moved around; 1 where no move changes it. Maps less than three
+    places high or wide are shuffled instead: so few places have no smoothness, and a move hardly changes them."""
     height, width = maps.shape[1:]
-    places = [(down, right) for down in range(height) for right in range(width)][1:] or [(0, 0)]
-    chosen = np.random.default_rng(seed).permutation(len(places))[:moves]
-    return np.mean([np.abs(rank_correlation(maps, maps.roll(places[k], (1, 2)))) for k in chosen], 0)
+    random, places = np.random.default_rng(seed), height * width
+    if min(height, width) < 3:
+        others = [maps.flatten(1)[:, random.permutation(places)].view_as(maps) for _ in range(moves)]
+    else:
+        chosen = 1 + random.permutation(places - 1)[:moves]
+        others = [maps.roll(divmod(int(k), width), (1, 2)) for k in chosen]
+    return np.mean([np.abs(rank_correlation(maps, other)) for other in others], 0)
 
 # %% ../nbs/10_cam_checks.ipynb #8b75ae0d
 def _above_chance(correlation, chance):
-    "Sizes of rank correlations (…, image) on a scale where `chance` (image,) is 0 and the same order is 1."
+    "Sizes of rank correlations (…, image) on a scale where the mean `chance` (image,) is 0 and the same order is 1."
     likeness, movable = np.abs(correlation), chance < 1 - 1e-9
-    return np.where(movable, (likeness - chance) / np.where(movable, 1 - chance, 1), likeness)
+    usual = chance[movable].mean() if movable.any() else 0
+    return np.where(movable, (likeness - usual) / (1 - usual), likeness)
 
 # %% ../nbs/10_cam_checks.ipynb #abd21558
 def structural_similarity(
@@ -718,10 +727,10 @@ def _left_over(model, case, chosen, draws, independent, seed, batch_size):
 def sanity_check(
     model: nn.Module,           # maps (N,3,H,W) to logits; only copies of it are changed
     images,                     # `Images`, raw uint8 images or a normalised float batch
-    method="gradcam",           # a name out of `methods()`, or a function of (model, x, targets)
+    method="gradcam",           # a name out of `methods()`, a function of (A, G), or one of (model, x, targets)
     labels=None,                # class ids (N,); needed for target "true" only, `Images` bring their own
     layers=None,                # one layer, by name or module; None: the one that `explain` chooses
-    target="predicted",         # the class asked about: "predicted", "true", a class id or name
+    target="predicted",         # the class asked about: "predicted", "second", "true", a class id or name
     independent: bool = False,  # True draws each group alone
     draws: int = 2,             # how often weights are drawn
     seed: int = 0,              # decides them
@@ -856,10 +865,10 @@ class Agreement:
 def agreement(
     model: nn.Module,       # maps (N,3,H,W) to logits
     images,                 # `Images`, raw uint8 images or a normalised float batch
-    methods=None,           # names out of `methods()` or functions of (model, x, targets); None: all and the centre
+    methods=None,           # names out of `methods()` or functions, as for `attribution`; None: all and the centre
     labels=None,            # class ids (N,); needed for target "true" only, `Images` bring their own
     layers=None,            # one layer, by name or module; None: the one that `explain` chooses
-    target="predicted",     # the class asked about: "predicted", "true", a class id or name
+    target="predicted",     # the class asked about: "predicted", "second", "true", a class id or name
     normalisation=None,     # as used in training; None takes the model's own
     batch_size: int = 256,  # images computed at a time
 ) -> Agreement:             # matrix and figure
@@ -1014,13 +1023,14 @@ def above_zero(
 ) -> bool:
     "Whether the mean is above zero by more than chance: a sign-flip test, one-sided, at 2.5 %."
     gains = np.asarray(gains, float)
+    if not len(gains) or not np.isfinite(gains).all():
+        return False
     if len(gains) <= 12:
-        signs = np.array(list(itertools.product((1, -1), repeat=len(gains))))
+        means = np.array(list(itertools.product((1, -1), repeat=len(gains)))) @ gains
     else:
-        signs = np.random.default_rng([seed, len(gains)]).choice((1, -1), (5000, len(gains)))
-        signs[0] = 1  # what was found is one of the ways
-    means = signs @ gains / len(gains)
-    return bool((means >= gains.mean() - 1e-12).mean() <= 0.025)
+        random = np.random.default_rng([seed, len(gains)])
+        means = np.array([gains.sum(), *(gains @ random.choice(np.array([1, -1], np.int8), len(gains)) for _ in range(1999))])
+    return bool((means >= gains.sum() - 1e-9 * np.abs(gains).sum()).mean() <= 0.025)
 
 # %% ../nbs/10_cam_checks.ipynb #66727606
 @patch
@@ -1166,11 +1176,11 @@ def _add_sanity(model, case, rows, values, count, seed, batch_size):
 def leaderboard(
     model: nn.Module,          # maps (N,3,H,W) to logits; stays as it is
     images,                    # `Images`, raw uint8 images or a normalised float batch
-    methods=None,              # names out of `methods()` or functions of (model, x, targets); None: all
+    methods=None,              # names out of `methods()` or functions, as for `attribution`; None: all
     layers=None,               # one or several layers; None: the one that `explain` chooses
     labels=None,               # class ids (N,); needed for target "true" only, `Images` bring their own
     masks=None,                # bool (N,H,W): where the object is; `Images` may bring their own
-    target="predicted",        # the class asked about: "predicted", "true", a class id or name
+    target="predicted",        # the class asked about: "predicted", "second", "true", a class id or name
     steps: int = 16,           # steps of deletion and insertion
     sanity_images: int = 16,   # images used for the sanity check; 0 leaves it out
     seed: int = 0,             # decides ties, noise, baselines, new weights and intervals

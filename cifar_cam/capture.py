@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights',
-           'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits',
+           'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'Rank',
            'target_ids', 'logit_weights', 'default_layer']
 
 # %% ../nbs/08a_capture.ipynb #8d5e872b
@@ -21,15 +21,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from .evaluate import wrappers
 from .trainer import answers, refuse_probabilities
 
 # %% ../nbs/08a_capture.ipynb #29ce1e4b
 def unwrap(
-    model: nn.Module,  # possibly made by torch.compile, DataParallel or DistributedDataParallel
+    model: nn.Module,  # possibly made by torch.compile, DataParallel, DistributedDataParallel or AveragedModel
 ) -> nn.Module:        # the module inside
     "The model without compile and parallel wrappers; raises TypeError for what is no plain module."
     while True:
-        wrapped = isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel))
+        wrapped = isinstance(model, wrappers)
         inner = model.module if wrapped else getattr(model, "_orig_mod", None)
         if inner is None:
             break
@@ -394,6 +395,12 @@ def _class_id(target, classes, count):
 ranks = ("likeliest", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
+class Rank(int):
+    "The class with the largest logit but so many others, whatever classes are called; as a word it is one of `ranks`."
+    def __str__(self):
+        return ranks[self]
+
+
 def _by_rank(logits, rank):
     "Ids (image,) of the class with the largest logit but `rank` others."
     if rank >= logits.shape[1]:
@@ -410,6 +417,8 @@ def _ids(target, logits, labels, classes):
         if labels is None:
             raise ValueError("the target 'true' needs labels; pass labels=..., or ask for targets=('predicted',) only")
         return labels.to(logits.device)
+    if isinstance(target, Rank):
+        return _by_rank(logits, int(target))
     if isinstance(target, str) and target in ranks and target not in (classes or ()):
         return _by_rank(logits, ranks.index(target))
     return torch.full((len(logits),), _class_id(target, classes, logits.shape[1]), device=logits.device)

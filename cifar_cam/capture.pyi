@@ -6,7 +6,7 @@ from typing import Any
 from typing import NamedTuple
 import torch
 
-__all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights', 'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'target_ids', 'logit_weights', 'default_layer']
+__all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights', 'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'Rank', 'target_ids', 'logit_weights', 'default_layer']
 
 
 ranks: tuple
@@ -19,6 +19,12 @@ class Capture(NamedTuple):
     activations: dict
     gradients: dict
     logits: torch.Tensor
+
+
+class Rank(int):
+
+    def __str__(self):
+        ...
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -202,8 +202,8 @@ def read_sealed(
         raise CheckpointError(f"{folder} is not a complete checkpoint ({problem}); "
                               "use an older one or start anew") from problem
     except OSError as problem:
-        raise OSError(problem.errno or errno.EIO, f"cannot read {folder} ({problem.strerror or problem}), which may pass; bring its "
-                      "drive back and run again. Nothing was changed") from problem
+        raise OSError(problem.errno or errno.EIO, f"cannot read {folder} ({problem.strerror or problem}); bring its drive back and run again, "
+                      "or move this folder away to go on from the one before. Nothing was changed") from problem
     made = _seal(files)
     if strange or made != written:
         wrong = [name for name, entry in json.loads(made).items() if seal[name] != entry]
@@ -430,15 +430,17 @@ def plot(
     "Loss and accuracy against the epoch, side by side; returns the Figure."
     from matplotlib.figure import Figure
     measured = lambda what: {label: f"{part}_{what}" for part, label in _labels.items() if self.measured(f"{part}_{what}")}
-    panels = [(what, measured(what)) for what in ("loss", "accuracy")]
-    if apart:
-        panels = [(what, dict([one])) for what, names in panels for one in names.items()]
-    rows, columns = (2, max(1, len(panels) // 2)) if apart else (1, 2)
-    figure = Figure(figsize=(4.5 * columns, 3.2 * rows), layout="constrained")
-    for ax, (what, names) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels):
-        series = {label: self.column(name) for label, name in names.items()}
-        title = next(iter(names)) if apart else None
-        draw.curves(series, ax=ax, x=self.column("epoch"), xlabel="epoch", ylabel=what, title=title)
+    names = {what: measured(what) for what in ("loss", "accuracy")}
+    columns = max(1, *map(len, names.values())) if apart else 2
+    figure = Figure(figsize=(4.5 * columns, 6.4 if apart else 3.2), layout="constrained")
+    panels = figure.subplots(2 if apart else 1, columns, squeeze=False)
+    for row, what in enumerate(names):
+        series = {label: self.column(name) for label, name in names[what].items()}
+        shown = [{label: values} for label, values in series.items()] if apart else [series]
+        for ax, some in zip(panels[row] if apart else panels[0, row:], shown):
+            draw.curves(some, ax=ax, x=self.column("epoch"), xlabel="epoch", ylabel=what, title=next(iter(some), None) if apart else None)
+        for ax in panels[row][len(shown):] if apart else ():
+            ax.set_axis_off()
     return figure
 
 # %% ../nbs/06_checkpoint.ipynb #fa97017c
@@ -527,9 +529,13 @@ class LoadedRun:
     folder: Path = field(repr=False)            # where it was found
 
 # %% ../nbs/06_checkpoint.ipynb #2518e8f3
+def _holds(found, *names):
+    return not names or isinstance(found, dict) and names[0] in found and _holds(found[names[0]], *names[1:])
+
+
 def read_json(
     path: Path | str,  # a JSON file of a run folder, e.g. "runs/demo/run.json"
-    *needs: str,       # what must be in it
+    *needs: str,       # what must be in it, e.g. "seed", or "data.source" for what is inside
 ) -> dict:
     "What a run noted about itself; raises FileNotFoundError, or CheckpointError for what is damaged or lacks a part."
     path = Path(path)
@@ -543,7 +549,7 @@ def read_json(
         raise CheckpointError(f"{path} is damaged ({plain(problem)}); {way_out}") from problem
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} must hold a JSON object, found a {type(found).__name__}; {way_out}")
-    if lacking := [name for name in needs if name not in found]:
+    if lacking := [name for name in needs if not _holds(found, *name.split("."))]:
         raise CheckpointError(f"{path} lacks {', '.join(lacking)}: another version or a person wrote it; {way_out}")
     return found
 

@@ -89,7 +89,8 @@ def _add_train(commands):
 def _refuse_for_no_folder(options, source):
     "Raise ValueError for --pixels and --skip-corrupt beside data that is no folder of pictures."
     given = [word for word, value in (("--pixels", options.pixels), ("--skip-corrupt", options.skip_corrupt)) if value]
-    if given and not Path(source).is_dir():
+    known = Path(source).is_file() or not Path(source).exists() and Path(source).name == str(source)  # a file, or a set's name
+    if given and known:
         raise ValueError(f"{' and '.join(given)} would do nothing: {plain(source)} is no folder of class folders, and its pictures have "
                          "their size; leave it out")
 
@@ -200,7 +201,7 @@ def _doubt_test_set(test, recorded, who):
 def _run_and_test_set(options):
     "The loaded run, the test set to use with it, and the precision the run was measured in."
     loaded = _placed(load_run(options.run), options)
-    record = read_json(loaded.folder/"run.json", "data", "machine")
+    record = read_json(loaded.folder/"run.json", "data.source", "machine.precision")
     pixels = options.pixels or record["data"].get("pixels", [None])[0]  # as it was trained
     source = record["data"]["source"]
     _refuse_for_no_folder(options, options.data or source)

@@ -473,7 +473,7 @@ def _labels(names, most=34):
         names = ["…" * bool(start) + name[start:len(name) - end] + "…" * bool(end) for name in names]
     names = [name if len(name) <= most else f"{name[:most // 2 - 1]}…{name[-(most // 2):]}" for name in names]
     names = [name if names.count(name) == 1 else f"{number}: {name}" for number, name in enumerate(names, 1)]
-    return [(" " + name if name.startswith("_") else name).replace("$", r"\$") for name in names]
+    return [draw.literal(" " + name if name.startswith("_") else name) for name in names]
 
 # %% ../nbs/12a_compare.ipynb #90141a65
 def _style(number):

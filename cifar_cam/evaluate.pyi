@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'same_normalisation', 'carried', 'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
+__all__ = ['wrappers', 'wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'same_normalisation', 'carried', 'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
+
+
+wrappers: tuple
 
 
 class Predictions:

@@ -473,7 +473,7 @@ def plot(
         marks[f"diverges at {self.diverged:.2g}"] = self.diverged
     top, drawn = 1.6 * max(self.smoothed[0], min(self.smoothed)), slice(skip_start, steps - skip_end)
     clipped = {"each step": np.minimum(self.losses, top)[drawn], "smoothed": np.minimum(self.smoothed, top)[drawn]}
-    even = steps > 2 and np.allclose(np.diff(self.lrs), self.lrs[1] - self.lrs[0])  # a linear sweep gets a linear axis
+    even = steps > 2 and np.allclose(np.diff(self.lrs), self.lrs[1] - self.lrs[0], atol=0)  # a linear sweep gets a linear axis
     return draw.curves(clipped, ax=ax, x=self.lrs[drawn], xlabel="learning rate", ylabel="loss", log_x=not even, marks=marks)
 
 # %% ../nbs/05_lr_finder.ipynb #d3b3ded7

@@ -24,7 +24,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
 from . import show as draw
-from .capture import check_logits, fitting_input, hooked, ranks, smallest_map, undisturbed, unwrap
+from .capture import Rank, check_logits, fitting_input, hooked, ranks, smallest_map, undisturbed, unwrap
 from .checkpoint import CheckpointError, LoadedRun, check_names, import_state_dict, load_run
 from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
@@ -387,11 +387,6 @@ class ImageExplanations:
         "Softmax of the logits, (picture, class)."
         return self.classified.probabilities
 
-# %% ../nbs/09b_own_images.ipynb #3c0f8f92
-def _explain_likeliest(model, x, count, options):
-    "The explanations of each picture's `count` likeliest classes as one `Explanation`."
-    return explain(model, x, targets=ranks[:count], **options)
-
 # %% ../nbs/09b_own_images.ipynb #2121220b
 def explain_images(
     model,                 # nn.Module, run folder, loaded run or .safetensors file
@@ -419,7 +414,7 @@ def explain_images(
         raise ValueError(f"targets={targets}; ask for 1 to {len(ranks)} of the likeliest classes, "
                          "or name classes in a list")
     count = min(targets, len(found.classes))
-    return ImageExplanations(found, _explain_likeliest(model, x, count, options))
+    return ImageExplanations(found, explain(model, x, targets=list(map(Rank, range(count))), **options))
 
 # %% ../nbs/09b_own_images.ipynb #e26ba487
 def _sharp(fitted, longest=224):

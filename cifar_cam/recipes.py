@@ -16,7 +16,7 @@ import os
 import platform
 import shlex
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -396,11 +396,12 @@ def _held(out):
     try:
         yield
     finally:
-        lock.release()
-        if not (out/"run.json").is_file():
-            (out/".lock").unlink(missing_ok=True)
-        if new and not any(out.iterdir()):
-            out.rmdir()
+        with suppress(OSError):  # a drive that is gone must not hide what went wrong
+            lock.release()
+            if not (out/"run.json").is_file():
+                (out/".lock").unlink(missing_ok=True)
+            if new and not any(out.iterdir()):
+                out.rmdir()
 
 # %% ../nbs/11_recipes.ipynb #e03bfd15
 def _differences(earlier, record):

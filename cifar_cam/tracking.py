@@ -25,7 +25,7 @@ from PIL import Image
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .checkpoint import History
+from .checkpoint import History, read_json
 from .download import write_atomic
 
 # %% ../nbs/10c_tracking.ipynb #b718465d
@@ -446,12 +446,8 @@ trackers["wandb"] = WeightsAndBiases
 
 # %% ../nbs/10c_tracking.ipynb #f0246fda
 def _json(path):
-    "What a JSON file holds, {} where there is none."
-    try:
-        return json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as problem:
-        raise ValueError(f"{path} is damaged ({problem}); "
-                         "restore it, or run the same training command again") from problem
+    "What a JSON file holds, {} where there is none; raises CheckpointError for a damaged one."
+    return read_json(path) if path.is_file() else {}
 
 # %% ../nbs/10c_tracking.ipynb #efac9d34
 def track(

@@ -402,7 +402,7 @@ def test_a_shared_layer_is_drawn_once_and_stays_shared(x):
     assert len(twins) == 3 and all(twin.again is twin.twice for twin in twins)
 
 
-def test_gradcam_passes_and_a_method_that_ignores_the_network_fails(net, x):
+def test_gradcam_does_not_fail_and_a_method_that_ignores_the_network_does(net, x):
     passing = sanity_check(net, x, "gradcam", layers="stage", draws=8)
     assert passing.score < 0.4 and passing.correlation.shape == (8, 4, 5)  # the weights of this network were never more than chance
     own = [lambda model, x, targets: torch.ones(len(x), 1, 1), lambda model, x, targets: x.mean(1)]
@@ -415,7 +415,7 @@ def test_a_map_that_vanishes_is_no_longer_alike(net, x):
     def only_as_trained(model, x, targets):
         return torch.rand(len(x), 4, 4) if model is net else torch.zeros(len(x), 4, 4)
     found = sanity_check(net, x, only_as_trained, draws=1)
-    assert not found.correlation.any() and found.score == pytest.approx(np.mean(-found.chance / (1 - found.chance))) and found.verdict == "passes"
+    assert not found.correlation.any() and found.score == pytest.approx(-found.chance.mean() / (1 - found.chance.mean())) and found.verdict == "passes"
 
 
 def test_a_coin_for_the_sign_does_not_pass(net, x):
@@ -437,6 +437,16 @@ def test_unrelated_maps_have_nothing_left(net, x):
     assert abs(found.score) < 0.06 < np.abs(found.correlation).mean()  # smooth maps are alike by chance; above that nothing is
 
 
+@pytest.mark.parametrize("size", [(2, 2), (2, 5), (3, 3), (4, 4), (8, 8)])
+def test_what_is_left_of_unrelated_maps_is_nothing_at_any_size(size):
+    a, b = torch.rand(2, 400, *size, generator=torch.Generator().manual_seed(0))
+    left = checks._above_chance(rank_correlation(a, b), checks.chance_likeness(a))
+    assert abs(left.mean()) < 0.06
+    half = b.clone()
+    half[::2] = a[::2]
+    assert checks._above_chance(rank_correlation(a, half), checks.chance_likeness(a)).mean() == pytest.approx(0.5, abs=0.06)
+
+
 def test_chance_is_the_mean_over_all_moves_of_a_small_map():
     maps = torch.rand(3, 3, 5, generator=torch.Generator().manual_seed(1))
     moves = [(a, b) for a in range(3) for b in range(5)][1:]
@@ -454,7 +464,7 @@ def test_sanity_check_equals_its_parts(net, x):
             now = attribution(twin, x, ids, "layercam", "stage")
             assert (found.correlation[draw, k] == rank_correlation(original, now)).all()
     assert (found.chance == checks.chance_likeness(original)).all()
-    left = (np.abs(found.correlation) - found.chance) / (1 - found.chance)
+    left = (np.abs(found.correlation) - found.chance.mean()) / (1 - found.chance.mean())
     assert np.allclose(found.left, left) and found.score == pytest.approx(left.mean())
     assert found.rows()[0]["left"] == pytest.approx(left[:, 0].mean())
     assert found.rows()[0]["rank correlation"] == pytest.approx(found.correlation[:, 0].mean())
@@ -499,10 +509,10 @@ def test_leaderboard_holds_what_the_scores_say():
 
 
 def test_ranks_by_hand():
-    values = {"a": {"deletion": np.array([0.1, 0.3]), "insertion": np.array([0.5, 0.5])},
-              "b": {"deletion": np.array([0.4, 0.4]), "insertion": np.array([0.5, 0.5])},
-              "c": {"deletion": np.array([0.2, 0.2]), "insertion": np.array([0.9, 0.7])}}
-    board = checks.Leaderboard(values, ("b",), dict(seed=0, images=2, target="predicted"), [])
+    values = {"a": {"deletion": np.array(3 * [0.1, 0.3]), "insertion": np.array(3 * [0.5, 0.5])},
+              "b": {"deletion": np.array(3 * [0.4, 0.4]), "insertion": np.array(3 * [0.5, 0.5])},
+              "c": {"deletion": np.array(3 * [0.2, 0.2]), "insertion": np.array(3 * [0.9, 0.7])}}
+    board = checks.Leaderboard(values, ("b",), dict(seed=0, images=6, target="predicted"), [])
     assert [board.mean_rank(name) for name in "abc"] == [(1.5 + 2.5) / 2, (3 + 2.5) / 2, (1.5 + 1) / 2]
     assert board.order == ["c", "a", "b"] and board.beats_baselines("c", "insertion")
     assert not board.beats_baselines("a", "insertion")

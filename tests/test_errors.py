@@ -312,3 +312,6 @@ def test_the_catalogue_is_whole():
     assert len(entries) > 200 and all(e.message and e.parts for e in entries)
     cells = json.loads((root/"nbs"/"31_errors.ipynb").read_text(encoding="utf-8"))["cells"]
     assert any("errors.catalogue()" in "".join(cell["source"]) for cell in cells)
+    shown = "".join("".join(output.get("data", {}).get("text/plain", ())) for cell in cells for output in cell.get("outputs", ()))
+    stale = [e.message for e in entries if e.message not in shown]
+    assert not stale, f"run python nbs/_tools/save_outputs.py nbs/31_errors.ipynb; it lacks {stale[:3]}"

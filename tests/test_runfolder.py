@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from cifar_cam import recipes
+from cifar_cam import checkpoint, recipes
 from cifar_cam.cam_checks import Curve
 from cifar_cam.cam_gallery import class_means
 from cifar_cam.cam_methods import xgradcam
@@ -24,6 +24,7 @@ from cifar_cam.evaluate import carried, predict
 from cifar_cam.export import model_card
 from cifar_cam.gradcam import explain
 from cifar_cam.optim import Muon, muon, one_cycle
+from cifar_cam.own_images import explain_images, load_single_file, save_single_file
 from cifar_cam.pictures import read_image
 from cifar_cam.recipes import recipe, run
 from cifar_cam.report import report
@@ -122,7 +123,7 @@ def test_a_record_that_is_none_is_named(finished, tmp_path, content, words):
 @pytest.mark.parametrize("words", ["evaluate {run}", "export {run} --card --out {card}", "train --recipe demo --out {run} --data shapes"])
 def test_commands_name_the_record_that_lacks_parts(finished, tmp_path, words, capsys):
     folder = copied(finished, tmp_path)
-    (folder/"run.json").write_text('{"recipe": {"name": "demo"}, "seed": 0}')
+    (folder/"run.json").write_text('{"recipe": {"name": "demo"}, "seed": 0, "machine": {}}' if "train" in words else '{"recipe": {"name": "demo"}, "seed": 0, "data": {}}')
     assert main(words.format(run=folder, card=tmp_path/"card").split()) == 2
     assert "run.json lacks" in capsys.readouterr().err
 
@@ -136,7 +137,7 @@ def test_a_drive_that_fails_for_a_moment_costs_no_checkpoint(tmp_path, monkeypat
     def fails(path):
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
     monkeypatch.setattr(Path, "read_bytes", fails)
-    with pytest.raises(OSError, match="which may pass; bring its drive back and run again. Nothing was changed"):
+    with pytest.raises(OSError, match="bring its drive back and run again, or move this folder away"):
         Checkpoints(tmp_path/"checkpoints").latest()
     monkeypatch.setattr(Path, "read_bytes", reading)
     assert Checkpoints(tmp_path/"checkpoints").latest() == dict(step=2)
@@ -237,6 +238,32 @@ def test_a_schedule_leaves_the_momentum_of_muon_s_filters_alone():
 def test_xgradcam_warns_where_sums_may_vanish():
     with pytest.warns(UserWarning, match="weights can explode; name a layer behind a ReLU"):
         xgradcam(torch.tensor([[[1.0, -0.99]]]), torch.ones(1, 1, 2))
+
+
+def test_ranks_mean_ranks_whatever_classes_are_called():
+    names = ("hour", "minute", "second")
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    found = explain_images(net, [np.full((8, 9, 3), 80, np.uint8)], 2, layers="1", size=8, classes=names, normalisation="half")
+    assert (found.explanation.targets == found.classified.order[:, :2]).all() and found.explanation.target_names == ("likeliest", "second")
+
+
+def test_a_drive_that_vanishes_does_not_hide_the_reason(tmp_path):
+    import shutil
+    with pytest.raises(RuntimeError, match="the reason"), recipes._held(tmp_path/"one"):
+        shutil.rmtree(tmp_path/"one")
+        raise RuntimeError("the reason")
+
+
+def test_an_averaged_network_is_saved_as_the_network_it_is(finished, tmp_path):
+    averaged = torch.optim.swa_utils.AveragedModel(finished.model)
+    again = load_single_file(save_single_file(tmp_path/"model.safetensors", averaged))
+    assert predict(again, test).accuracy == finished.metrics["test_accuracy"]
+
+
+def test_three_measured_columns_are_all_drawn():
+    history = checkpoint.History([dict(epoch=1, train_loss=1.0, test_loss=1.1, train_accuracy=0.5), dict(epoch=2, train_loss=0.9, test_loss=1.0, train_accuracy=0.6)])
+    titles = [ax.get_title() for ax in history.plot(apart=True).axes if ax.axison]
+    assert titles == ["training", "test (nothing was chosen by it)", "training"]
 
 
 def test_wrapped_networks_keep_what_they_carry(finished):
