@@ -397,6 +397,8 @@ ranks = ("likeliest", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 
 class Rank(int):
     "The class with the largest logit but so many others, whatever classes are called; as a word it is one of `ranks`."
+    __slots__ = ()
+
     def __str__(self):
         return ranks[self]
 

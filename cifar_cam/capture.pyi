@@ -22,6 +22,7 @@ class Capture(NamedTuple):
 
 
 class Rank(int):
+    __slots__: Any
 
     def __str__(self):
         ...

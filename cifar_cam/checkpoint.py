@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'advised', 'write_sealed', 'CheckpointError', 'read_sealed',
            'load_state', 'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model',
-           'LoadedRun', 'read_json', 'read_history', 'load_run', 'import_state_dict']
+           'read_json', 'read_history', 'LoadedRun', 'load_run', 'import_state_dict']
 
 # %% ../nbs/06_checkpoint.ipynb #b0b23607
 import csv
@@ -517,17 +517,6 @@ def load_model(
                               "give a folder written by save_model") from problem
     return model.to(memory_format=torch.channels_last).eval()  # the layout it was trained and measured in
 
-# %% ../nbs/06_checkpoint.ipynb #90830215
-@dataclass(frozen=True)
-class LoadedRun:
-    "What `load_run` returns."
-    model: torch.nn.Module = field(repr=False)  # in evaluation mode
-    recipe: dict = field(repr=False)            # what it was trained with, or None
-    classes: tuple                              # class names in label order
-    normalisation: Normalisation                # how its input is normalised
-    history: History = field(repr=False)        # empty where none was saved
-    folder: Path = field(repr=False)            # where it was found
-
 # %% ../nbs/06_checkpoint.ipynb #2518e8f3
 def _holds(found, *names):
     return not names or isinstance(found, dict) and names[0] in found and _holds(found[names[0]], *names[1:])
@@ -564,6 +553,17 @@ def read_history(
     except (ValueError, TypeError, AttributeError) as problem:
         raise CheckpointError(f"{path} is damaged ({plain(problem)}); take it away, all else in this folder can be used without it") \
             from problem
+
+# %% ../nbs/06_checkpoint.ipynb #90830215
+@dataclass(frozen=True)
+class LoadedRun:
+    "What `load_run` returns."
+    model: torch.nn.Module = field(repr=False)  # in evaluation mode
+    recipe: dict = field(repr=False)            # what it was trained with, or None
+    classes: tuple                              # class names in label order
+    normalisation: Normalisation                # how its input is normalised
+    history: History = field(repr=False)        # empty where none was saved
+    folder: Path = field(repr=False)            # where it was found
 
 # %% ../nbs/06_checkpoint.ipynb #7e6bd721
 def load_run(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'advised', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state', 'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model', 'LoadedRun', 'read_json', 'read_history', 'load_run', 'import_state_dict']
+__all__ = ['batch_columns', 'history_columns', 'pack', 'unpack', 'advised', 'write_sealed', 'CheckpointError', 'read_sealed', 'load_state', 'Checkpoints', 'BatchHistory', 'History', 'check_names', 'save_model', 'load_model', 'read_json', 'read_history', 'LoadedRun', 'load_run', 'import_state_dict']
 
 
 batch_columns: tuple

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from pathlib import Path
 import numpy as np
 
-__all__ = ['as_pictures', 'denormalise', 'new_axes', 'literal', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge', 'show_overlay', 'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'nearest', 'html_table']
+__all__ = ['as_pictures', 'denormalise', 'literal', 'new_axes', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge', 'show_overlay', 'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'nearest', 'html_table']
 
 
 def as_pictures(x) -> np.ndarray:
@@ -15,11 +15,11 @@ def denormalise(x, mean, std) -> np.ndarray:
     ...
 
 
-def new_axes(width: float=..., height: float=...) -> Axes:
+def literal(text):
     ...
 
 
-def literal(text):
+def new_axes(width: float=..., height: float=...) -> Axes:
     ...
 
 
