@@ -369,7 +369,7 @@ _misfits = {  # what to do about an input that a layer does not take -> what PyT
         "expected scalar type", "should be the same", "expected all tensors to be on the same device")}
 
 
-def _way_out(problem, fix="give them the size and channels it was made for"):
+def _way_out(problem, fix):
     "What to do about an input whose shape (then `fix`) or type PyTorch does not take; empty for other problems."
     said = str(problem).strip().split("\n")[0].lower()
     if out_of_memory(problem) or _is_of_the_compiler(problem):
