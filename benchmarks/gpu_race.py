@@ -25,10 +25,11 @@ from cifar_cam.batch_augment import make_loader
 from cifar_cam.course_recipes import loss_of
 from cifar_cam.data import load_data, normalisation
 from cifar_cam.evaluate import predict
+from cifar_cam.machine import pick_device
 from cifar_cam.model import create_model
 from cifar_cam.optim import optimizer, schedule
 from cifar_cam.recipes import recipe
-from cifar_cam.trainer import Learner, pick_device
+from cifar_cam.trainer import Learner
 
 default_record = Path(__file__).resolve().parent/"records"/"gpu_race.json"
 compiled = {"ours": False, "ours, compiled": "reduce-overhead"}

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 
 from cifar_cam.augment import Loader, Policy, cutout, hflip, pad_crop, set_seed
 from cifar_cam.data import shapes
+from cifar_cam.machine import Interrupt, kept_memory
 from cifar_cam.model import create_model
 from cifar_cam.optim import one_cycle, sgd
+from cifar_cam.progress import Progress
 from cifar_cam.recipes import processor_name
-from cifar_cam.trainer import Interrupt, Learner, Progress, kept_memory
+from cifar_cam.trainer import Learner
 
 record = Path(__file__).resolve().parent/"records"/"overhead.json"
 

@@ -24,10 +24,11 @@ from cifar_cam import trainer
 from cifar_cam.augment import policy, set_seed
 from cifar_cam.batch_augment import make_loader
 from cifar_cam.data import shapes
+from cifar_cam.machine import pick_device, precisions
 from cifar_cam.model import create_model
 from cifar_cam.optim import muon, sgd
 from cifar_cam.recipes import processor_name, recipe
-from cifar_cam.trainer import Learner, pick_device, precisions
+from cifar_cam.trainer import Learner
 
 record = Path(__file__).resolve().parent/"records"/"training_step.json"
 nets = {"resnet18": (128, 6), "custom_resnet": (512, 3), "fast": (2000, 2)}  # batch size, batches in an epoch

@@ -16,7 +16,9 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .trainer import Alone, Learner, evaluating, kept_memory, out_of_memory
+from .inference import evaluating
+from .machine import kept_memory, out_of_memory
+from .trainer import Alone, Learner
 
 # %% ../nbs/07a_batch_size.ipynb #a0f3e91c
 @dataclass(frozen=True)

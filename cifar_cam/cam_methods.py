@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from .capture import (capture, check_logits, fitting_input, gradients_at, hooked, listen, nonlinear_step,
                                precise, score_weights, tail_logits, undisturbed, unwrap)
-from .trainer import kept_memory
+from .machine import kept_memory
 
 # %% ../nbs/08b_cam_methods.ipynb #67127156
 class PatchNet(nn.Module):

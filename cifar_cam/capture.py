@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from .evaluate import wrappers
-from .trainer import answers, refuse_probabilities
+from .inference import answers, refuse_probabilities
 
 # %% ../nbs/08a_capture.ipynb #29ce1e4b
 def unwrap(

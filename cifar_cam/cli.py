@@ -22,12 +22,12 @@ from .download import plain, write_atomic
 from .evaluate import predict
 from .export import export_onnx, export_program, save_pretrained
 from .gradcam import explain
+from .machine import pick_device, precisions
 from .own_images import default_model, explain_images, own_model
 from .pictures import picture_endings, ways_to_fit
 from .recipes import prepare, recipe, recipes, run, versions
 from .report import report
 from .show import save_figure
-from .trainer import pick_device, precisions
 
 # %% ../nbs/14_cli.ipynb #bfdd0930
 class _Parser(argparse.ArgumentParser):

@@ -28,7 +28,8 @@ from . import show as draw
 from .augment import Loader, normalise
 from .data import Images
 from .data import normalisation as as_normalisation
-from .trainer import answers, evaluating, kept_memory, precisions, refuse_probabilities
+from .inference import answers, evaluating, refuse_probabilities
+from .machine import kept_memory, precisions
 
 # %% ../nbs/08_evaluate.ipynb #6812f105
 def wilson(

@@ -31,10 +31,10 @@ from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
 from .evaluate import carried, same_normalisation
 from .gradcam import Explanation, explain
+from .inference import answers
 from .model import create_model
 from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
                                 within)
-from .trainer import answers
 
 # %% ../nbs/09b_own_images.ipynb #647e7a13
 def _pictures_in(folder):

@@ -33,11 +33,12 @@ from .data import load_data, normalisation
 from .download import plain, write_atomic
 from .evaluate import Predictions, predict
 from .gradcam import explain
+from .machine import pick_device
 from .model import create_model, model_makers, parameter_count, summary
 from .optim import optimizer, schedule
 from .recipe_cards import Recipe
 from .tracking import Tracking, following
-from .trainer import Learner, pick_device
+from .trainer import Learner
 
 # %% ../nbs/11_recipes.ipynb #81a13b88
 _standard = [dict(op="pad_crop", pad=4, fill="mean"), dict(op="hflip"), dict(op="cutout", size=8, fill="mean", p=1.0)]

@@ -3,21 +3,13 @@ from . import lr_finder
 from .batch_size import BatchSizes
 from .checkpoint import History
 from .optim import Schedule
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 import torch
 
-__all__ = ['precisions', 'teams', 'course_logs', 'ahead_steps', 'ahead_seconds', 'pick_device', 'fastest_precision', 'usable_precision', 'Alone', 'ElsewhereError', 'Learner', 'refuse_probabilities', 'check_batch', 'out_of_memory', 'answers', 'check_answers', 'LookCloser', 'evaluating', 'Interrupt', 'deterministic_algorithms', 'kept_memory', 'in_notebook', 'epoch_line', 'Progress', 'log_line', 'CourseLog']
-
-
-precisions: dict
+__all__ = ['teams', 'ahead_steps', 'ahead_seconds', 'Alone', 'ElsewhereError', 'Learner', 'LookCloser']
 
 
 teams: list
-
-
-course_logs: tuple
 
 
 ahead_steps: Any
@@ -104,112 +96,4 @@ class Learner:
 
 
 class LookCloser(Exception):
-    ...
-
-
-class Interrupt:
-    pressed: Any
-    process: Any
-    before: Any
-
-    def __init__(self) -> None:
-        ...
-
-    def __enter__(self):
-        ...
-
-    def __exit__(self, *problem) -> None:
-        ...
-
-
-class Progress:
-    history: History
-    epochs: int
-    drawn: Any
-    bar: Any
-    handle: Any
-    kind: Any
-
-    def __init__(self, history: History, epochs: int, enabled: bool=...) -> None:
-        ...
-
-    def batch(self, epoch: int, done: int, batches: int, loss: float, accuracy: float) -> None:
-        ...
-
-    def epoch(self, row: dict) -> None:
-        ...
-
-
-class CourseLog:
-    history: History
-    every: int | None
-    pictures: Any
-    bar: Any
-
-    def __init__(self, history: History, every: int | None=..., pictures: dict | None=...) -> None:
-        ...
-
-    def batch(self, epoch: int, done: int, batches: int, loss: float, accuracy: float) -> None:
-        ...
-
-    def epoch(self, row: dict) -> None:
-        ...
-
-
-def pick_device(device: str=...) -> torch.device:
-    ...
-
-
-def fastest_precision(device: torch.device) -> str:
-    ...
-
-
-def usable_precision(device: torch.device, precision: str) -> str:
-    ...
-
-
-def refuse_probabilities(outputs: torch.Tensor) -> None:
-    ...
-
-
-def check_batch(batch) -> None:
-    ...
-
-
-def out_of_memory(problem: BaseException) -> bool:
-    ...
-
-
-def answers(network, x: torch.Tensor, fix: str=...):
-    ...
-
-
-def check_answers(logits, labels: torch.Tensor) -> None:
-    ...
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[Any]:
-    ...
-
-
-@contextmanager
-def deterministic_algorithms() -> Iterator[Any]:
-    ...
-
-
-@contextmanager
-def kept_memory() -> Iterator[Any]:
-    ...
-
-
-def in_notebook() -> bool:
-    ...
-
-
-def epoch_line(row: dict, epochs: int) -> str:
-    ...
-
-
-def log_line(part: str, loss: float, accuracy: float, pictures: int=...) -> str:
     ...

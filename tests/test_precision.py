@@ -9,13 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cifar_cam import trainer
+from cifar_cam import machine
 from cifar_cam.augment import Loader, Policy, hflip, set_seed
 from cifar_cam.checkpoint import Checkpoints
 from cifar_cam.data import shapes
 from cifar_cam.optim import linear, one_cycle, schedule, sgd
 from cifar_cam.recipes import recipe
-from cifar_cam.trainer import Learner, usable_precision
+from cifar_cam.machine import usable_precision
+from cifar_cam.trainer import Learner
 
 few, held = shapes(train=36, test=12)
 norm = few.statistics()
@@ -93,7 +94,7 @@ def test_a_loss_that_is_no_number_stops_in_float16_too():
 
 
 def test_a_precision_that_the_device_lacks(monkeypatch):
-    monkeypatch.setattr(trainer, "_has_precision", lambda device, name: name == "float32")
+    monkeypatch.setattr(machine, "_has_precision", lambda device, name: name == "float32")
     with pytest.warns(UserWarning, match="cpu does not compute in bfloat16: going on in float32"):
         ours = learner(precision="bfloat16")
     ours.fit(1)
@@ -106,8 +107,8 @@ def test_emulated_bfloat16_gives_way_to_float16(monkeypatch):
     "As on a T4, which claims bfloat16."
     asked = []
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: asked.append(including_emulation) or including_emulation)
-    real = trainer._has_precision
-    monkeypatch.setattr(trainer, "_has_precision", lambda device, name: real(device, name) if name == "bfloat16" else True)
+    real = machine._has_precision
+    monkeypatch.setattr(machine, "_has_precision", lambda device, name: real(device, name) if name == "bfloat16" else True)
     with pytest.warns(UserWarning, match="going on in float16"):
         assert usable_precision(torch.device("cuda"), "bfloat16") == "float16"
     assert asked == [False]
@@ -116,7 +117,7 @@ def test_emulated_bfloat16_gives_way_to_float16(monkeypatch):
 def test_a_device_that_refuses(monkeypatch):
     def refuse(*tensors):
         raise RuntimeError("not implemented for 'Half'")
-    monkeypatch.setattr(trainer.F, "linear", refuse)
+    monkeypatch.setattr(machine.F, "linear", refuse)
     with pytest.warns(UserWarning, match="going on in float32"):
         assert usable_precision(torch.device("cpu"), "float16") == "float32"
 
