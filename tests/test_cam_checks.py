@@ -440,11 +440,11 @@ def test_unrelated_maps_have_nothing_left(net, x):
 @pytest.mark.parametrize("size", [(2, 2), (2, 5), (3, 3), (4, 4), (8, 8)])
 def test_what_is_left_of_unrelated_maps_is_nothing_at_any_size(size):
     a, b = torch.rand(2, 400, *size, generator=torch.Generator().manual_seed(0))
-    left = checks._above_chance(rank_correlation(a, b), checks.chance_likeness(a))
+    left = checks.above_chance(rank_correlation(a, b), checks.chance_likeness(a))
     assert abs(left.mean()) < 0.06
     half = b.clone()
     half[::2] = a[::2]
-    assert checks._above_chance(rank_correlation(a, half), checks.chance_likeness(a)).mean() == pytest.approx(0.5, abs=0.06)
+    assert checks.above_chance(rank_correlation(a, half), checks.chance_likeness(a)).mean() == pytest.approx(0.5, abs=0.06)
 
 
 def test_chance_is_the_mean_over_all_moves_of_a_small_map():

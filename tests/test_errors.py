@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cifar_cam import augment, cam_checks, capture, checkpoint, data, download, evaluate, gradcam, optim, report, show, trainer
+from cifar_cam import augment, cam_checks, capture, checkpoint, data, download, evaluate, faithfulness, gradcam, judging, localisation
+from cifar_cam import optim, report, sanity, show, trainer
 from cifar_cam.augment import Loader, Policy
 from cifar_cam.checkpoint import Checkpoints, load_model, save_model, write_sealed
 from cifar_cam.data import Images, image_folder, load_arrays, normalisations, read_picture
@@ -97,12 +98,12 @@ simple = [
     (lambda: gradcam.explain(tiny, x, labels=[0, 1], layers=["2"]), "it cannot say where; choose an earlier layer"),
     (lambda: explained.plot_layers(target="ship"), "this explanation has no target 'ship'"),
     (lambda: explained._figure_note("0", "mood"), "a figure has scale image or row"),
-    (lambda: cam_checks._on_masks(torch.zeros(2, 4, 4), torch.zeros(2, 4, 4)), "masks must be truth values (image, height, width)"),
-    (lambda: cam_checks.mean_interval([nan]), "a mean needs at least one finite number"),
-    (lambda: cam_checks.plot_scores({}), "there is no method to draw"),
-    (lambda: cam_checks._walk("deletion", tiny, x, x, None, None, 0, 0, 8), "steps must be a whole number of at least 1, got 0"),
-    (lambda: cam_checks.impute(x, torch.zeros(2, 12, 12)), "missing must be truth values of shape"),
-    (lambda: cam_checks.plot_sanity([]), "compare checks of one model, at least one"),
+    (lambda: localisation._on_masks(torch.zeros(2, 4, 4), torch.zeros(2, 4, 4)), "masks must be truth values (image, height, width)"),
+    (lambda: judging.mean_interval([nan]), "a mean needs at least one finite number"),
+    (lambda: judging.plot_scores({}), "there is no method to draw"),
+    (lambda: faithfulness._walk("deletion", tiny, x, x, None, None, 0, 0, 8), "steps must be a whole number of at least 1, got 0"),
+    (lambda: faithfulness.impute(x, torch.zeros(2, 12, 12)), "missing must be truth values of shape"),
+    (lambda: sanity.plot_sanity([]), "compare checks of one model, at least one"),
     (lambda: cam_checks.agreement(tiny, x, methods=["gradcam"]), "agreement needs at least two methods"),
     (lambda: cam_checks._usable(tiny, None, []), "no method was given; leave methods out"),
     (lambda: recipe("demo", epochs=0), "epochs and batch_size must be at least 1, got 0"),
@@ -283,7 +284,7 @@ def test_models_that_cannot_be_copied():
     class Stubborn(nn.Linear):
         def __deepcopy__(self, memo):
             raise RuntimeError("no")
-    says(lambda: cam_checks._copy_of(Stubborn(1, 1)), "the model cannot be copied (no)")
+    says(lambda: sanity._copy_of(Stubborn(1, 1)), "the model cannot be copied (no)")
 
 
 def test_unknown_scores():

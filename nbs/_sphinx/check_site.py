@@ -19,7 +19,7 @@ from pathlib import Path
 widths = dict(desktop=1280, phone=400)
 # What is looked for by the search, and a page that must be among what it finds.
 searches = {"Grad-CAM": "gradcam", "learning rate": "lr_finder", "cutout": "augment", "checkpoint": "checkpoint", "confusion": "evaluate",
-            "Muon": "optim", "ONNX": "export", "LayerCAM": "cam_methods", "pointing game": "cam_checks", "McNemar": "evaluate"}
+            "Muon": "optim", "ONNX": "export", "LayerCAM": "cam_methods", "pointing game": "localisation", "McNemar": "evaluate"}
 script = """<!doctype html><title>check</title><body><script>
 const pages = PAGES, widths = WIDTHS, searches = SEARCHES, found = [];
 const paint = () => new Promise(done => setTimeout(done, 150));
