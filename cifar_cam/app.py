@@ -278,6 +278,8 @@ def _examples(given, subject):
     "`Picture`s to offer; raises ValueError for those that cannot be read."
     if isinstance(given, (str, Path)) and Path(given).is_dir():
         given = sorted(p for p in Path(given).iterdir() if p.is_file() and not p.name.startswith("."))
+    elif isinstance(given, (str, Path)):
+        given = [given]
     if given is None:
         try:
             given = _labelled(subject)
@@ -648,6 +650,18 @@ def _plain_name(name):
     "A name that is safe for a file."
     return "".join(c if c.isalnum() else "-" for c in Path(name).stem).strip("-") or "picture"
 
+# %% ../nbs/13a_app.ipynb #aefd108d
+def _mistakes_along(subject, asked):
+    "At most 200 of the mistakes, or None where there is none or nothing is known; `asked` for, the reason is raised."
+    try:
+        images, answers = _Mistakes().of(subject)
+    except ValueError:  # no labelled pictures at hand: the Space goes without mistakes
+        if asked:
+            raise
+        return None
+    wrong = answers.mistakes(200)
+    return images[wrong] if len(wrong) else None
+
 # %% ../nbs/13a_app.ipynb #f476c192
 def save_space(
     folder: Path | str,  # where to; made if missing
@@ -662,10 +676,9 @@ def save_space(
     subject = next(iter(_subjects(run, data, {}, False).values()))
     pictures = enumerate(_examples(examples, subject))
     files = texts | {f"examples/{k:02d}-{_plain_name(p.name)}.png": _png_file(p.pixels) for k, p in pictures}
-    paths = [write_atomic(folder/name, content) for name, content in files.items()]
-    try:
-        images, answers = _Mistakes().of(subject)
-        paths.append(images[answers.mistakes(200)].save(folder/"mistakes.npz"))
-    except ValueError:
-        pass  # no labelled pictures at hand: the Space goes without mistakes
-    return [*paths, save_single_file(folder/"model.safetensors", subject.model)]
+    mistakes = _mistakes_along(subject, data is not None)
+    paths = [save_single_file(folder/"model.safetensors", subject.model)]  # the one that may be refused
+    for old in (folder/"mistakes.npz", *folder.glob("examples/[0-9][0-9]-*.png")):  # of a Space written here before
+        old.unlink(missing_ok=True)
+    paths += [write_atomic(folder/name, content) for name, content in files.items()]
+    return paths + ([mistakes.save(folder/"mistakes.npz")] if mistakes is not None else [])

@@ -752,7 +752,7 @@ def positions(
 ) -> np.ndarray:  # int64
     "The positions in the set of the pictures in one batch, or in this loader's share of it."
     if self._order[0] != epoch:
-        everything = np.arange(len(self.images))
+        everything = np.arange(len(self.images), dtype=np.int64)
         order = np.random.default_rng([self.seed, epoch]).permutation(everything) if self.shuffle else everything
         self._order = (epoch, order)
     everyones = self._order[1][number * self.batch_size:(number + 1) * self.batch_size]

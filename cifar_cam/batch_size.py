@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .inference import evaluating
+from .inference import answers, evaluating
 from .machine import kept_memory, out_of_memory
 from .trainer import Alone, Learner
 
@@ -45,10 +45,10 @@ def _trial(learner, size, shape):
     model, optimizer = copy.deepcopy((learner.model, learner.optimizer))
     picture = torch.rand(1, *shape, device=learner.device)
     with evaluating(model):
-        classes = model(picture).shape[1]
+        classes = answers(model, picture).shape[1]
     batch = picture.expand(size, *shape).contiguous(), torch.arange(size, device=learner.device) % classes
     return Learner(model, [batch], None, learner.loss, optimizer, device=str(learner.device), l1=learner.l1,
-                   precision=learner.precision, progress=False, team=Alone())
+                   precision=learner.precision, progress=False, team=Alone(), compile=learner._compiled is not None and learner.compile)
 
 # %% ../nbs/07a_batch_size.ipynb #451eb653
 def _speed(trial, size, steps):
@@ -77,6 +77,13 @@ def _fitting_speed(learner, size, shape, steps):
         if not out_of_memory(problem):
             raise
 
+# %% ../nbs/07a_batch_size.ipynb #5983568a
+def _picture_shape(learner):
+    "The shape of the pictures that a learner trains on: its loader's, else what the network was made for, else CIFAR's."
+    images = getattr(learner.train, "images", None)
+    sides = getattr(images, "images", images).shape[1:3] if images is not None else getattr(learner.model, "input_size", (32, 32))
+    return 3, *map(int, sides)
+
 # %% ../nbs/07a_batch_size.ipynb #ffb745d1
 @patch
 def find_batch_size(
@@ -84,14 +91,14 @@ def find_batch_size(
     smallest: int = 32,       # first size to try
     largest: int = 4096,      # last size to try
     steps: int = 2,           # timed steps at each size; the fastest counts
-    shape: tuple = (3, 32, 32),  # of one picture, channels first
+    shape: tuple | None = None,  # of one picture, channels first; None: that of the pictures trained on
 ) -> BatchSizes:
     """Time training steps at doubled batch sizes, on copies.
 
     Raises ValueError for impossible sizes, MemoryError when none fits, KeyboardInterrupt when stopped."""
     if not 1 <= smallest <= largest or steps < 1:
         raise ValueError(f"need 1 <= smallest <= largest and at least 1 step, got {smallest=}, {largest=}, {steps=}")
-    states, rows, full, size = random_states(), [], None, smallest
+    states, rows, full, size, shape = random_states(), [], None, smallest, shape or _picture_shape(self)
     try:
         while size <= largest and full is None:
             speed = _fitting_speed(self, size, shape, steps)

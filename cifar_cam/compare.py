@@ -14,6 +14,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -391,6 +392,10 @@ def _why_not(one, other):
     if prints[0] != prints[1] or None in prints:
         return (f"{one.name} and {other.name} were tested on other pictures "
                 f"(fingerprints {str(prints[0])[:8]} and {str(prints[1])[:8]}); test both on one set")
+    try:
+        evaluate.compare(one.record.predictions, other.record.predictions)
+    except ValueError as problem:
+        return f"{one.name} and {other.name} do not fit each other ({problem})"
 
 # %% ../nbs/12a_compare.ipynb #d14d0d1e
 def _pair(one, other):
@@ -405,7 +410,7 @@ def _pair(one, other):
 @patch
 def _find(self: Comparison, wanted):
     "A run by its name or position."
-    if isinstance(wanted, int) and -len(self) <= wanted < len(self):
+    if isinstance(wanted, Integral) and -len(self) <= wanted < len(self):
         return self.runs[wanted]
     for one in self.runs:
         if one.name == wanted:

@@ -28,6 +28,7 @@ from .capture import find_layer, fitting_input, hooked, listen, undisturbed, unw
 from .checkpoint import check_names, load_model, read_history, read_json, read_sealed, write_sealed
 from .data import Normalisation
 from .download import plain, write_atomic
+from .evaluate import carried
 from .gradcam import explain
 from .own_images import known_normalisation, known_size, own_model
 
@@ -366,7 +367,7 @@ def export_onnx(
         _needs(package, "export")
     model = own_model(model)
     network, size = deployed(model, cam_layer, size, normalisation)
-    classes = classes or getattr(model, "classes", None) or ()
+    classes = tuple(carried(model, "classes") or ()) if classes is None else tuple(classes)
     data = _onnx_bytes(_trace(network, size), network, _metadata(network, classes))
     session = _session(data)
     if classes:
@@ -515,7 +516,9 @@ def save_pretrained(
     license: str = None,  # an identifier such as "apache-2.0"; None leaves it out
 ) -> Path:
     "Write weights (safetensors), card and records as a folder to give away; raises FileNotFoundError or ValueError."
-    out, run_folder = Path(out), Path(run_folder)
+    out, run_folder = Path(out).resolve(), Path(run_folder)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{plain(out)} is a file, and a folder is to be written; choose a new one")
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     if there and "manifest.json" not in there:
         raise ValueError(f"{plain(out)} is not empty and holds no model; choose a new folder")

@@ -250,10 +250,11 @@ def reason(self: LRCurve) -> str:
 @patch
 def to_dict(self: LRCurve) -> dict:
     "Curve and suggestions as plain data, ready for JSON."
+    finite = lambda number: number if number is None or math.isfinite(number) else None  # JSON has no infinity
     return dict(lrs=list(self.lrs), losses=list(self.losses), smoothed=list(self.smoothed), stopped=self.stopped,
-                suggestions=self.suggestions(), recommended=self.recommended, diverged=self.diverged,
-                smith=self.smith, interval=self.interval, repeats=[curve.to_dict() for curve in self.repeats],
-                confirmed=[list(row) for row in self.confirmed])
+                suggestions={rule: finite(rate) for rule, rate in self.suggestions().items()}, recommended=self.recommended,
+                diverged=self.diverged, smith=self.smith, interval=self.interval, repeats=[curve.to_dict() for curve in self.repeats],
+                confirmed=[[finite(number) for number in row] for row in self.confirmed])
 
 # %% ../nbs/05_lr_finder.ipynb #a7f85b17
 def _rates(lr_min, lr_max, steps, spacing="geometric"):
@@ -345,6 +346,9 @@ def _mean_loss(trial, model, batches, judging=True):
     finally:
         for module, mode in modes:
             module.training = mode
+    if not count:
+        raise ValueError("the validation batches gave no pictures; give some that can be gone through again for every rate: a Loader, a "
+                         "DataLoader or a list")
     return total / count
 
 
@@ -446,6 +450,8 @@ def lr_find(
     if not 0 < lr_min < lr_max or steps < 2 or sweeps < 1 or length < 0 or length == 1:
         raise ValueError("need 0 < lr_min < lr_max, at least 2 steps (also of `confirm`) and 1 sweep, "
                          f"got lr_min={lr_min}, lr_max={lr_max}, steps={steps}, sweeps={sweeps}, confirm={confirm}")
+    if not 0 <= beta < 1:
+        raise ValueError(f"beta={beta} is the share of the past in the smoothed loss; it must be at least 0 and below 1")
     if judge not in ("train", "valid") or judge == "valid" and valid is None:
         raise ValueError(f"judge={judge!r}; choose train, or valid together with batches to validate on (valid=...)")
     trial, rates = _trial(model, optimizer, loader, loss, autocast, lr_min), _rates(lr_min, lr_max, steps, spacing)
@@ -507,7 +513,7 @@ class RangeTest:
     @property
     def best(self) -> float:
         "The rate of the highest accuracy, the first of several."
-        return self.lrs[int(np.argmax(self.judged))]
+        return self.lrs[int(np.nanargmax(self.judged))]
 
     def _repr_html_(self):
         rows = zip(self.lrs, self.train_accuracies, self.valid_accuracies)
@@ -539,7 +545,10 @@ def _share_right(trial, model, batches, learn=None):
         if learn:
             learn(loss)
         right, count = right + (logits.argmax(1).cpu() == batch[1].cpu()).sum().item(), count + len(batch[1])
-    return right / count if count else math.nan
+    if not count:
+        raise ValueError("there were no pictures to learn from or to judge by; give batches that can be gone through again for every "
+                         "rate: a Loader, a DataLoader or a list")
+    return right / count
 
 # %% ../nbs/05_lr_finder.ipynb #0f0d4e31
 def _epochs(trial, rates, valid):

@@ -376,6 +376,9 @@ class Muon(torch.optim.Optimizer):
                                      "filters are brought to one length at every step; leave it out")
                 group["momentum"] = orthogonal_momentum
 
+    def __getstate__(self):  # of which PyTorch keeps only what every optimiser has
+        return {**super().__getstate__(), "steps": self.steps}
+
     @torch.no_grad()
     def step(
         self,
@@ -463,10 +466,11 @@ def muon(
     filters, first, small, matrices = _by_kind(model)
     if not filters:
         raise ValueError("muon moves convolution filters, and this model has none that are trainable; use sgd")
+    by = lambda rate: decay / rate if rate else 0.0
     groups = [dict(params=filters, lr=lr, orthogonal=True),
-              dict(params=first, lr=bias_lr, weight_decay=decay / bias_lr, ends=first_ends),
-              dict(params=small, lr=bias_lr, weight_decay=decay / bias_lr),
-              dict(params=matrices, lr=head_lr, weight_decay=decay / head_lr)]
+              dict(params=first, lr=bias_lr, weight_decay=by(bias_lr), ends=first_ends),
+              dict(params=small, lr=bias_lr, weight_decay=by(bias_lr)),
+              dict(params=matrices, lr=head_lr, weight_decay=by(head_lr))]
     return Muon([g for g in groups if g["params"]], momentum, orthogonal_momentum, steps)
 
 # %% ../nbs/04_optim.ipynb #6bb77b03

@@ -44,6 +44,9 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, groups: list, momentum: float=..., orthogonal_momentum: float=..., steps: int=...) -> None:
         ...
 
+    def __getstate__(self):
+        ...
+
     def step(self, closure=...):
         ...
 

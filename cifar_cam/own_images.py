@@ -8,11 +8,12 @@ __all__ = ['gather', 'own_model', 'known_normalisation', 'known_size', 'model_fr
            'Layers', 'suggest_layers']
 
 # %% ../nbs/09b_own_images.ipynb #65c3eb56
+import itertools
 import json
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def _light(fitted, longest=480):
     reduced = replace(fitted.picture, pixels=fit(fitted.picture, small, "stretch").pixels,
                       notes=(*fitted.picture.notes, f"{shape[0]}×{shape[1]} pixels, drawn smaller"))
     factors = (small[1] / shape[1], small[0] / shape[0]) * 2
-    return replace(fitted, picture=reduced, box=tuple(b * f for b, f in zip(fitted.box, factors)))
+    return replace(fitted, picture=reduced, box=tuple(b * f for b, f in zip(fitted.box, factors)), original=fitted.original or shape)
 
 # %% ../nbs/09b_own_images.ipynb #ef37646c
 def gather(
@@ -408,7 +409,7 @@ def explain_images(
     x = np.stack([f.pixels for f in found.pictures])
     norm = known_normalisation(model, normalisation)
     options |= dict(layers=layers, method=method, classes=found.classes, normalisation=norm)
-    if not isinstance(targets, int) or isinstance(targets, bool):
+    if not isinstance(targets, Integral) or isinstance(targets, bool):
         return ImageExplanations(found, explain(model, x, targets=targets, **options))
     if not 1 <= targets <= len(ranks):
         raise ValueError(f"targets={targets}; ask for 1 to {len(ranks)} of the likeliest classes, "
@@ -509,12 +510,13 @@ def save(
     folder: Path | str,  # where to; made if missing
 ) -> list:               # the paths written
     "Write a figure for each picture and `explanations.json`."
-    folder, used, paths = Path(folder), Counter(), []
+    folder, used, paths = Path(folder), set(), []
     for i, name in enumerate(self.names):
         stem = "".join(c if c.isalnum() or c in "-_ " else "_" for c in Path(name).stem).strip() or "picture"
-        used[stem.lower()] += 1
-        number = f"-{used[stem.lower()]}" if used[stem.lower()] > 1 else ""
-        paths.append(draw.save_figure(self.plot_picture(i), folder/f"{stem}{number}.png", close=True))
+        numbered = itertools.chain([stem], (f"{stem}-{k}" for k in itertools.count(2)))
+        free = next(one for one in numbered if one.lower() not in used)  # some systems do not tell A.png from a.png
+        used.add(free.lower())
+        paths.append(draw.save_figure(self.plot_picture(i), folder/f"{free}.png", close=True))
     written = (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
     return paths + [write_atomic(folder/"explanations.json", written)]
 
@@ -533,14 +535,19 @@ def _outputs(model, x):
     return [(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
 
 # %% ../nbs/09b_own_images.ipynb #af0be3cf
-def _is_map(shape):
-    "Whether an output for a square picture is a stack of square maps, channels first."
-    return len(shape) == 4 and shape[2] == shape[3]
+def _has_form(height, width, picture):
+    "Whether height and width stand to each other as those of the picture, to within one cell where it is not square."
+    return abs(height * picture[1] - width * picture[0]) < max(picture)
+
+
+def _is_map(shape, picture=(1, 1)):
+    "Whether an output for a picture of these (height, width) is a stack of maps of its form, channels first."
+    return len(shape) == 4 and _has_form(*shape[2:], picture)
 
 # %% ../nbs/09b_own_images.ipynb #d42a8fbc
-def _stages(outputs):
+def _stages(outputs, picture=(1, 1)):
     "The last part for each size of map, deepest first; parts of blocks are left to their block."
-    maps = {name: (module, shape) for name, module, shape in outputs if _is_map(shape)}
+    maps = {name: (module, shape) for name, module, shape in outputs if _is_map(shape, picture)}
     blocks = [name for name, (module, _) in maps.items() if not isinstance(module, nn.Sequential)]
     whole = {name: kept for name, kept in maps.items() if not any(name.startswith(f"{block}.") for block in blocks)}
     passes_on = (nn.Identity, nn.Dropout, nn.Dropout2d)
@@ -555,17 +562,17 @@ def _remark(size):
     return "1×1: cannot say where" if size == 1 else f"coarse: fewer than {smallest_map} pixels"
 
 # %% ../nbs/09b_own_images.ipynb #8f2e493a
-def _why_none(rows, after, side):
+def _why_none(rows, after, picture):
     "Why no layer is recommended; empty when one is."
     if not rows:
         return "no part of this network gives maps with the channels first"
     if any(len(shape) == 3 and shape[1] > 1 for shape in after):
         return "after its last map this network works on tokens, as transformers do; a map from before says little"
-    if any(len(shape) == 4 and shape[1] == shape[2] > 1 for shape in after):
+    if any(len(shape) == 4 and min(shape[1:3]) > 1 and _has_form(*shape[1:3], picture) for shape in after):
         return ("after its last map this network keeps its channels last; wrap the part you mean so that it gives them "
                 "first")
     coarse = rows[0]["height"] < smallest_map
-    return f"every map is smaller than 5 pixels; give larger pictures than {side}" if coarse else ""
+    return f"every map is smaller than 5 pixels; give larger pictures than {min(picture)}" if coarse else ""
 
 # %% ../nbs/09b_own_images.ipynb #a4bc516d
 class Layers(list):
@@ -604,12 +611,12 @@ def suggest_layers(
 ) -> Layers:       # best first; `.recommended`
     "The layers worth looking at, with their maps; raises ValueError when the model does not take pictures of `size`."
     model = unwrap(own_model(model))
-    side = min(known_size(model, size))
-    outputs = _outputs(model, fitting_input(model, torch.zeros(1, 3, side, side)))
-    stages = _stages(outputs)
+    picture = known_size(model, size)
+    outputs = _outputs(model, fitting_input(model, torch.zeros(1, 3, *picture)))
+    stages = _stages(outputs, picture)
     found = Layers(_row(*stage) for stage in stages)
     found.sort(key=lambda row: row["height"] < smallest_map)  # of equals the deepest stays first
-    found.reason = _why_none(found, _after(outputs, stages), side)
+    found.reason = _why_none(found, _after(outputs, stages), picture)
     if not found.reason:
         found.recommended, found[0]["remark"] = found[0]["layer"], "recommended: the deepest of at least 5 pixels"
     return found

@@ -339,6 +339,7 @@ class Fitted:
     picture: Picture    # what it was made from
     box: tuple          # the part that was used, in pixels of `picture`: left, top, right, bottom
     how: str            # crop, pad or stretch
+    original: tuple | None = None  # (height, width) of the photograph, where `picture` was reduced since
 
 # %% ../nbs/00c_pictures.ipynb #e88b44d5
 @patch
@@ -346,6 +347,8 @@ def __repr__(self: Fitted):
     (height, width), (new_height, new_width) = self.picture.pixels.shape[:2], self.pixels.shape[:2]
     factor = new_width / (self.box[2] - self.box[0])
     factor = min(new_height / height, new_width / width) if self.how == "pad" else factor
+    if self.original:
+        factor, (height, width) = factor * width / self.original[1], self.original
     change = f"reduced {1 / factor:.3g} times" if factor < 1 else f"enlarged {factor:.3g} times"
     return f"Fitted({height}×{width} → {new_height}×{new_width}, {self.how}, {change})"
 

@@ -32,6 +32,7 @@ class Fitted:
     picture: Picture
     box: tuple
     how: str
+    original: tuple | None = ...
 
     def __repr__(self):
         ...

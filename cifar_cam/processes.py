@@ -57,13 +57,14 @@ def _talking(self: Team):
 def share(
     self: Team,
     batches,  # a `Loader` or `BatchLoader`
+    training: bool = True,  # whether it is learned from them, or only measured
 ):
     "This process's part of every batch; raises ValueError for batches that cannot be divided."
     if not hasattr(batches, "sharded"):
         raise ValueError(f"a {type(batches).__name__} cannot be divided among {self.size} processes; "
                          "use cifar_cam.augment.Loader, or train in one process")
     left = len(batches.images) % batches.batch_size
-    if self.sync_batch_norm and not batches.drop_last and 0 < left < self.size:
+    if training and self.sync_batch_norm and not batches.drop_last and 0 < left < self.size:
         raise ValueError(f"the last batch has {left} pictures for {self.size} processes, "
                          "and synchronised batch normalisation needs "
                          "one for each; use drop_last=True, or another batch size")

@@ -19,7 +19,7 @@ class Team(Alone):
     def __repr__(self):
         ...
 
-    def share(self, batches):
+    def share(self, batches, training: bool=...):
         ...
 
     def whole(self, batches):

@@ -37,7 +37,7 @@ from .machine import pick_device
 from .model import create_model, model_makers, parameter_count, summary
 from .optim import optimizer, schedule
 from .recipe_cards import Recipe
-from .tracking import Tracking, following
+from .tracking import RunFiles, Tracking, following
 from .trainer import Learner
 
 # %% ../nbs/11_recipes.ipynb #81a13b88
@@ -698,7 +698,7 @@ def run(
     """Train by a recipe and fill the run folder; the same call continues a stopped run and loads a finished one.
     Raises ValueError for an unknown recipe, data it cannot be fitted to, or a folder that holds another run."""
     recipe_ = recipe(recipe_) if isinstance(recipe_, str) else recipe_
-    source, tracking = recipe_.data if data is None else data, Tracking(["files", *Tracking(trackers).trackers])
+    source, tracking = recipe_.data if data is None else data, Tracking(["files", *(one for one in Tracking(trackers).trackers if not isinstance(one, RunFiles))])
     train, test = _both_sets(source)
     asked, (recipe_, notes) = recipe_, fitted_to(recipe_, train)
     learner, train, test = prepare(recipe_, (train, test), out, seed, device, precision, workers, progress, compile)

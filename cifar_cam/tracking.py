@@ -87,7 +87,8 @@ class Tracking(Tracker):
         self,
         trackers=(),  # `Tracker`s, or names of them, see `tracker`
     ):
-        self.trackers = [tracker(one) for one in ([trackers] if isinstance(trackers, (str, Tracker)) else trackers)]
+        alone = isinstance(trackers, str) or callable(getattr(trackers, "start", None))
+        self.trackers = [tracker(one) for one in ([trackers] if alone else trackers)]
         self.told, self.ended = set(), False
 
     def start(self, record: dict):
@@ -144,7 +145,9 @@ def following(
 ):  # a context that gives the `Tracking`
     "Within, trackers hear of every epoch that `learner` finishes; gives the `Tracking`."
     tracking = trackers if isinstance(trackers, Tracking) else Tracking(trackers)
-    tracking.start({"folder": ".", **(record or {})})
+    checkpoints = learner.checkpoints and str(Path(learner.checkpoints.folder).resolve())
+    started = checkpoints or datetime.datetime.now(datetime.timezone.utc).isoformat()  # a stopped run goes on under its name
+    tracking.start({"folder": ".", "started": started, **(record or {})})
     learner.listeners.append(tracking.epoch)
     try:
         yield tracking
@@ -459,6 +462,8 @@ def track(
     if not (folder/"run.json").is_file():
         raise FileNotFoundError(f"{folder} holds no run (run.json is missing); give the folder a training run wrote")
     tracking, record, metrics = Tracking(trackers), _json(folder/"run.json"), _json(folder/"metrics.json")
+    if any(isinstance(one, RunFiles) for one in tracking.trackers):
+        raise ValueError("the tracker files writes into the run's own folder, which holds all this already; leave it out")
     history = folder/"history.csv"
     tracking.start({**record, "folder": str(folder)})
     for row in History.from_csv(history.read_text()) if history.is_file() else ():

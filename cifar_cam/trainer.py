@@ -31,8 +31,8 @@ class Alone:
     "The team of a training in one process: nobody to share with, nobody to ask."
     leads, size = True, 1  # whether this process shows progress and writes files; how many processes there are
 
-    def share(self, batches):
-        "This process's part of every one of these `batches`."
+    def share(self, batches, training=True):
+        "This process's part of every one of these `batches`, which are for training or only for measuring."
         return batches
 
     def whole(self, batches):
@@ -154,14 +154,14 @@ class Learner:
         self._auto = precision == "auto"
         self.precision = fastest_precision(self.device) if self._auto else usable_precision(self.device, precision)
         self.model = self.team.prepare(model.to(self.device, memory_format=torch.channels_last))
-        self.train, self.valid, self.watch = (b if b is None else self.team.share(b) for b in (train, valid, watch))
+        self.train, self.valid, self.watch = (b if b is None else self.team.share(b, b is train) for b in (train, valid, watch))
         self.loss, self.optimizer = loss or F.cross_entropy, optimizer or sgd(model)
         check_moves(self.optimizer, self.model)
         self._bare = model
         self.progress, self.save_seconds = self.team.leads and checked_log(progress), save_seconds
         self.l1, self.select, self.patience, self.deterministic = l1, select, patience, deterministic
         self.checkpoints = Checkpoints(folder) if folder and self.team.leads else None
-        self._compiled = _compiled(self.model, compile) if compile else None
+        self.compile, self._compiled = compile, _compiled(self.model, compile) if compile else None
         self.listeners = []  # each is called with an epoch's row before the epoch is saved
         self._start_blank()
 
@@ -868,7 +868,7 @@ def lr_find(
     self: Learner,
     **settings,
 ) -> lr_finder.LRCurve:
-    """Sweep the learning rate with what this learner would train with; leaves no trace.
+    """Sweep the learning rate with what this learner would train with, but for an L1 penalty; leaves no trace.
 
     `settings` are those of `lr_finder.lr_find`: lr_min, lr_max, steps, sweeps, confirm, …
     Raises KeyboardInterrupt when stopped."""

@@ -22,7 +22,7 @@ class Alone:
     leads: bool
     size: int
 
-    def share(self, batches):
+    def share(self, batches, training=...):
         ...
 
     def whole(self, batches):
@@ -71,6 +71,7 @@ class Learner:
     patience: Any
     deterministic: Any
     checkpoints: Any
+    compile: Any
     listeners: Any
 
     def __init__(self, model: torch.nn.Module, train, valid=..., loss=..., optimizer: torch.optim.Optimizer | None=..., *, watch=..., device: str=..., precision: str=..., l1: float=..., select: str=..., folder=..., save_seconds: float=..., progress=..., patience: int | None=..., deterministic: bool=..., compile: bool | str=..., team: Alone | None=...) -> None:
@@ -79,7 +80,7 @@ class Learner:
     def __repr__(self):
         ...
 
-    def find_batch_size(self, smallest: int=..., largest: int=..., steps: int=..., shape: tuple=...) -> BatchSizes:
+    def find_batch_size(self, smallest: int=..., largest: int=..., steps: int=..., shape: tuple | None=...) -> BatchSizes:
         ...
 
     def evaluate(self, batches, stop=...) -> dict:

@@ -12,6 +12,7 @@ from pathlib import Path
 package = Path(__file__).resolve().parents[2]/"cifar_cam"
 spoken = {"matplotlib Figure": ("Figure", "from matplotlib.figure import Figure"), "matplotlib Axes": ("Axes", "from matplotlib.axes import Axes"),
           "the path": ("Path", "from pathlib import Path")}  # what is said after `):` -> (type, where it comes from)
+gives_on = ("cam_checks",)  # modules from which one may also import what they import from others of ours
 kept_decorators = ("contextmanager", "property", "cached_property", "classmethod", "staticmethod", "abstractmethod")  # of functions
 
 
@@ -214,6 +215,9 @@ def stub_of(module, modules):
     body = re.sub(r"^(    (?:index|count): .+)$", r"\1  # type: ignore[assignment]", body, flags=re.M)  # of a NamedTuple: hides the method of tuples
     read = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     needs = {line for line in needs if any((alias.asname or alias.name) in read for alias in ast.parse(line).body[0].names)}
+    if module.name in gives_on:
+        own = {line: f"{line} as {name}" for name, line in module.imports.items() if re.fullmatch(rf"from \.\w+ import {name}", line)}
+        needs = needs - set(own) | set(own.values())
     listed = f"__all__ = {module.public!r}\n\n\n" if module.public else ""
     return "# Written by nbs/_tools/stubs.py; do not edit.\n" + "".join(line + "\n" for line in sorted(needs)) + "\n" + listed + body + "\n"
 
