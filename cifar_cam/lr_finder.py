@@ -585,6 +585,6 @@ def range_test(
     with _untouched(loader):
         rows = list(_epochs(trial, np.linspace(lr_min, lr_max, epochs).tolist(), valid))
     if not rows:
-        raise ValueError("the loss was not finite, or there were no pictures, at the very first rate; "
+        raise ValueError("the loss was not finite at the very first rate; "
                          "look at the pictures, or start lower (lr_min)")
     return RangeTest(*map(tuple, zip(*rows)), "end" if len(rows) == epochs else "not finite")
