@@ -128,7 +128,8 @@ def _op(function):
         except TypeError as problem:
             raise TypeError(f"{name}: {problem}; its settings are {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
-        bound.arguments.update({k: v.tolist() for k, v in bound.arguments.items() if isinstance(v, np.ndarray)})
+        plain = lambda v: v.tolist() if isinstance(v, (np.ndarray, np.generic)) else type(v)(map(plain, v)) if type(v) in (list, tuple) else v
+        bound.arguments.update({k: plain(v) for k, v in bound.arguments.items()})
         _check_kinds(name, signature.parameters, bound.arguments)
         function(*bound.args, **bound.kwargs)
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in bound.arguments.items()}
@@ -477,7 +478,8 @@ def fill_colour(
     after = is_after_norm(operation)
     if fill == "mean":
         fill = (0.0,) * 3 if after else tuple(255 * m for m in norm.mean)
-    fill = (fill,) * 3 if np.isscalar(fill) else tuple(fill)
+    fill = (fill,) if np.isscalar(fill) else tuple(fill)
+    fill = fill * 3 if len(fill) == 1 else fill
     return tuple(float(v) for v in fill) if after else tuple(int(round(v)) for v in fill)
 
 # %% ../nbs/02_augment.ipynb #30214989
@@ -616,6 +618,7 @@ def set_seed(
     seed: int,  # any whole number from 0
 ):
     "Seed Python's, NumPy's and PyTorch's generators."
+    seed = int(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed % 2**64)

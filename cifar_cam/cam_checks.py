@@ -20,6 +20,7 @@ from . import show as draw
 from .cam_methods import methods as all_methods
 from .evaluate import Rows
 from .faithfulness import Curve, deletion, drop_increase, impute, insertion, removal_ranks, replaced, road
+from .gradcam import unused
 from .judging import (Case, attribution, baselines, centre_map, class_probability, displayed, enlarged, has_layers,
                                make_case, mean_interval, method_name, planted, plot_scores, random_map)
 from .localisation import energy_inside, mask_overlap, pointing_game
@@ -331,7 +332,7 @@ def _rows_to_judge(case, chosen):
     for method in chosen:
         for layer in case.layers if has_layers(method) else case.layers[-1:]:
             name = method_name(method) + (f" {layer}" if has_layers(method) and len(case.layers) > 1 else "")
-            rows[name] = (method, layer)
+            rows[unused(name, rows)] = (method, layer)
     return rows
 
 # %% ../nbs/10_cam_checks.ipynb #5d0b5993

@@ -8,6 +8,7 @@ from .faithfulness import insertion as insertion
 from .faithfulness import removal_ranks as removal_ranks
 from .faithfulness import replaced as replaced
 from .faithfulness import road as road
+from .gradcam import unused as unused
 from .judging import Case as Case
 from .judging import attribution as attribution
 from .judging import baselines as baselines

@@ -180,7 +180,9 @@ class _Without(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         given = dict(zip(("input", "weight", "bias", "stride", "padding", "dilation", "groups"), args)) | (kwargs or {})
-        if function is not nn.functional.conv2d or given["input"] is not self.changed or given.get("groups", 1) > 1 or not self.is_exact:
+        if function is not nn.functional.conv2d and any(value is self.changed for value in (*args, *(kwargs or {}).values())):
+            self.changed = self.changed if function.__name__ in ("__get__", "size", "dim") else None  # it may change it in place
+        if function is not nn.functional.conv2d or self.changed is None or given["input"] is not self.changed or given.get("groups", 1) > 1 or not self.is_exact:
             return function(*args, **(kwargs or {}))
         channel, weight = (tensor.index_select(1, self.k[None]) for tensor in (self.A, given["weight"]))
         return function(**given | {"input": self.A}) - function(**given | {"input": channel, "weight": weight, "bias": None})
@@ -460,7 +462,7 @@ def cam_method(
     known = cam_methods | layer_methods | input_methods
     if callable(method):
         names = [name for name, function in known.items() if function is method]
-        return (names or [getattr(method, "__name__", "own method")])[0], method
+        return (names or [getattr(getattr(method, "func", method), "__name__", "own method")])[0], method
     name = {name.replace("-", ""): name for name in known}.get(
         str(method).lower().replace("-", "").replace("_", "").replace(" ", ""))
     if name is None:

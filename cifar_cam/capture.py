@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights',
            'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'Rank',
-           'target_ids', 'logit_weights', 'default_layer']
+           'target_ids', 'logit_weights', 'enlarges', 'default_layer']
 
 # %% ../nbs/08a_capture.ipynb #8d5e872b
 import difflib
@@ -453,9 +453,21 @@ def logit_weights(
     one_hot = nn.functional.one_hot
     return (one_hot(plus, count) - one_hot(minus.clamp(min=0), count) * (minus >= 0)[..., None]).float()
 
+# %% ../nbs/08a_capture.ipynb #43717c36
+_rearranging = (nn.Flatten, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._MaxPoolNd)
+
+
+def enlarges(
+    module: nn.Module,  # that was called
+    inputs: tuple,      # with these
+    output,             # and gave this
+) -> bool:
+    "Whether it only pools, and gives a larger map than it was given: the same cells, repeated."
+    took = inputs[0] if inputs and torch.is_tensor(inputs[0]) else output
+    return isinstance(module, _rearranging) and took.ndim == 4 == output.ndim and output.shape[-2:].numel() > took.shape[-2:].numel()
+
 # %% ../nbs/08a_capture.ipynb #0003df79
 smallest_map = 5
-_rearranging = (nn.Flatten, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._MaxPoolNd)
 _no_layers = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Softmax)  # they pass maps on, or weigh tokens by tokens
 
 # %% ../nbs/08a_capture.ipynb #93084872
@@ -466,7 +478,7 @@ def _map_sizes(model, x):
     def listener(name):
         def hook(module, inputs, output):
             sizes.pop(name, None)
-            if torch.is_tensor(output) and output.ndim == 4 and not isinstance(module, _no_layers):
+            if torch.is_tensor(output) and output.ndim == 4 and not isinstance(module, _no_layers) and not enlarges(module, inputs, output):
                 sizes[name] = tuple(output.shape[-2:])
             elif torch.is_tensor(output) and sizes and not isinstance(module, (*_rearranging, nn.Softmax)):
                 others[name] = tuple(output.shape), list(sizes)[-1]

@@ -6,7 +6,7 @@ from typing import Any
 from typing import NamedTuple
 import torch
 
-__all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights', 'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'Rank', 'target_ids', 'logit_weights', 'default_layer']
+__all__ = ['ranks', 'smallest_map', 'unwrap', 'find_layer', 'hooked', 'undisturbed', 'check_logits', 'precise', 'score_weights', 'gradients_at', 'Capture', 'fitting_input', 'listen', 'capture', 'nonlinear_step', 'tail_logits', 'Rank', 'target_ids', 'logit_weights', 'enlarges', 'default_layer']
 
 
 ranks: tuple
@@ -87,6 +87,10 @@ def target_ids(targets: list, logits: torch.Tensor, labels, classes) -> tuple:
 
 
 def logit_weights(plus: torch.Tensor, minus: torch.Tensor, count: int) -> torch.Tensor:
+    ...
+
+
+def enlarges(module: nn.Module, inputs: tuple, output) -> bool:
     ...
 
 

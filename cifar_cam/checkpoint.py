@@ -20,7 +20,7 @@ import re
 import shutil
 import warnings
 from array import array
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def pack(
     tensors = {}
 
     def walk(value):
+        value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, np.ndarray):
             return {"array": walk(torch.from_numpy(value.copy()))}
         if isinstance(value, torch.Tensor):
@@ -52,7 +53,7 @@ def pack(
         if isinstance(value, dict):
             return {"items": [[walk(k), walk(v)] for k, v in value.items()]}
         if isinstance(value, (list, tuple)):
-            return {type(value).__name__: [walk(v) for v in value]}
+            return {"tuple" if isinstance(value, tuple) else "list": [walk(v) for v in value]}
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         raise TypeError(f"cannot save a {type(value).__name__} in a checkpoint; "
@@ -157,13 +158,27 @@ def _tidy(parent, pattern):
         else:
             shutil.rmtree(left, ignore_errors=True)
 
+# %% ../nbs/06_checkpoint.ipynb #6dce329d
+def _check_place(folder, known):
+    "Raise ValueError unless a folder may be replaced by a new one: it is none yet, or holds only these names and what it sealed."
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, and a folder is to be written; choose another name")
+    with suppress(OSError, ValueError):
+        known = {*known, *json.loads((folder/"manifest.json").read_bytes())}
+    there = [] if not folder.exists() else sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") or p.is_dir())
+    if strange := [name for name in there if name not in known]:
+        raise ValueError(f"{folder} holds other things ({', '.join(strange[:3])}), which would be lost; choose a new folder")
+
 # %% ../nbs/06_checkpoint.ipynb #2d2960f5
 def write_sealed(
     folder: Path | str,  # where the finished folder will stand
     files: dict,         # file name -> bytes
+    beside=(),           # names of further files that may stand there and are replaced with the folder
 ) -> Path:
-    "Write files into a folder that appears complete, with a seal (`manifest.json`), or not at all; raises OSError."
-    folder = Path(folder)
+    """Write files into a folder that appears complete, with a seal (`manifest.json`), or not at all; raises OSError, and
+    ValueError for a folder that holds anything else."""
+    folder = Path(os.path.abspath(folder))
+    _check_place(folder, {*files, *beside, "manifest.json"})
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     with advised(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -233,11 +248,13 @@ class Checkpoints:
         folder: Path | str,  # where they are kept
         keep: int = 2,       # how many of the newest to keep
     ):
+        if keep < 1:
+            raise ValueError(f"keep={keep} would leave no checkpoint to go on from; keep at least 1")
         self.folder, self.keep, self._stood = Path(folder), keep, False
 
     def paths(self) -> list:
         "The checkpoint folders, oldest first."
-        return sorted(p for p in self.folder.glob("step-*") if p.is_dir())
+        return sorted(p for p in self.folder.glob("step-*") if re.fullmatch(r"step-\d{9,}", p.name) and p.is_dir())
 
 # %% ../nbs/06_checkpoint.ipynb #6ce6da8f
 @patch
@@ -338,6 +355,8 @@ def plot(
 ):
     "Loss, accuracy and rate of every batch against the epoch, the first two also averaged; returns the Figure."
     from matplotlib.figure import Figure
+    if not len(self):
+        raise ValueError("there is no batch to draw yet; train first")
     figure, (epoch, batch, *_) = Figure(figsize=(12, 3), layout="constrained"), self.rows().T
     at, window = epoch - 1 + batch / max(1, batch.max(initial=1)), max(1, len(self) // 20)
     for ax, name in zip(figure.subplots(1, 3), ("loss", "accuracy", "lr")):
@@ -607,9 +626,11 @@ def import_state_dict(
                               "from model.state_dict(), which holds no code") from problem
     if not isinstance(state, dict):
         raise CheckpointError(f"cannot import {path}: it holds a {type(state).__name__}; save model.state_dict()")
+    before = {name: value.detach().clone() for name, value in model.state_dict().items() if torch.is_tensor(value)}
     try:
         model.load_state_dict(_weights_in(state, model.state_dict()))
     except Exception as problem:
+        model.load_state_dict(before, strict=False)  # what fitted was already copied
         found = [line.strip() for line in (str(problem) or repr(problem)).splitlines()]
         reason = plain(" ".join(found[1:3] or found))
         raise CheckpointError(f"cannot import {path}: these are not the weights of this network ({reason[:300]}); make the "

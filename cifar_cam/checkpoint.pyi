@@ -119,7 +119,7 @@ def advised(place: Path, doing: str=...) -> Iterator[Any]:
     ...
 
 
-def write_sealed(folder: Path | str, files: dict) -> Path:
+def write_sealed(folder: Path | str, files: dict, beside=...) -> Path:
     ...
 
 

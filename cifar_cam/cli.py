@@ -153,11 +153,18 @@ def _add_lr_find(commands):
     _training(find, "folder for curve and numbers (default runs/lr-find)")
     find.set_defaults(command=lr_find_command)
 
+# %% ../nbs/14_cli.ipynb #1ef8bd26
+def _refuse_a_run_folder(out):
+    "Raise ValueError for the folder of a run, which keeps its own record and must not get another's files."
+    if out and (Path(out)/"run.json").is_file():
+        raise ValueError(f"{out} is the folder of a run and keeps its own record; choose another one with --out")
+
 # %% ../nbs/14_cli.ipynb #ff7803a7
 def lr_find_command(
     options: argparse.Namespace,  # what was read from the words
 ) -> int:                         # 0, or 2 where the curve carries no recommendation
     "Sweep the learning rate of a recipe and draw the curve."
+    _refuse_a_run_folder(options.out)
     chosen = recipe(options.recipe, options.mode)
     learner, *_ = prepare(chosen, _data(options, chosen.data), seed=options.seed, device=options.device,
                           precision=options.precision, workers=options.workers, progress=not options.quiet)
@@ -223,6 +230,7 @@ def evaluate_command(
     options: argparse.Namespace,  # what was read from the words
 ) -> int:                         # 0
     "Measure a run's model on a test set, class by class."
+    _refuse_a_run_folder(options.out)
     loaded, test, precision = _run_and_test_set(options)
     predictions = predict(loaded.model, test, precision=precision)
     if options.out:

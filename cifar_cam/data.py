@@ -174,6 +174,8 @@ def __repr__(self: Images):
 @patch
 def __getitem__(self: Images, which):
     "`images[3]` is (picture, label); `images[2:9]`, `images[[4, 1]]`, `images[truths]` are `Images`."
+    if getattr(which, "ndim", None) == 0 and str(which.dtype).removeprefix("torch.") != "bool":
+        which = int(which)
     if isinstance(which, (int, np.integer)):
         return self.images[which], int(self.labels[which])
     which = which if isinstance(which, slice) else np.asarray(which, None if len(which) else int)

@@ -328,12 +328,14 @@ def _blamed_on_folder(folder):
                             "choose another folder with the environment variable CIFAR_CAM_HOME") from error
 
 # %% ../nbs/00b_download.ipynb #c27a4df9
-def _check_arguments(sha256, size):
+def _check_arguments(sha256, size, rounds=1):
     "Raise ValueError for a fingerprint or length that cannot be one."
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}; copy it from who publishes the file")
     if size is not None and size <= 0:
         raise ValueError(f"size must be a positive number of bytes, got {size!r}; leave it out when it is not known")
+    if rounds < 1:
+        raise ValueError(f"rounds={rounds}; every address must be asked at least once")
 
 # %% ../nbs/00b_download.ipynb #eabca252
 def _fetch(sources, path, check, limits, rounds, progress):
@@ -361,7 +363,7 @@ def download(
     """Fetch a file once, whole and checked; raises DownloadError naming every mirror, or the folder that cannot be
     written to, and ValueError for wrong arguments."""
     path, check, limits = Path(path), (sha256, size), (timeout, minimum_speed, patience)
-    _check_arguments(sha256, size)
+    _check_arguments(sha256, size, rounds)
     sources = _sources(urls, *(nearby or [path.name]))
     if path.is_file() and not _difference(path, *check):
         return path

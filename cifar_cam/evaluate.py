@@ -321,7 +321,7 @@ def _check_output(logits, labels, classes):
     if logits.ndim != 2 or len(logits) != len(labels):
         raise ValueError(f"the model gave an output of shape {logits.shape} for {len(labels)} pictures; "
                          "it must give logits (pictures, classes)")
-    check_classes(logits.shape[1], labels.tolist(), classes)
+    check_classes(logits.shape[1], _whole_numbers(labels, len(logits), "labels").tolist(), classes)
 
 # %% ../nbs/08_evaluate.ipynb #4e523004
 def _in_order(parts, classes, expected):

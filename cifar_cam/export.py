@@ -518,14 +518,14 @@ def save_pretrained(
     "Write weights (safetensors), card and records as a folder to give away; raises FileNotFoundError or ValueError."
     out, run_folder = Path(out).resolve(), Path(run_folder)
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{plain(out)} is a file, and a folder is to be written; choose a new one")
+        raise ValueError(f"{plain(out)} is a file; a network is given away as a folder, so choose another name")
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     if there and "manifest.json" not in there:
         raise ValueError(f"{plain(out)} is not empty and holds no model; choose a new folder")
     if strange := sorted(there - _given_away):
         raise ValueError(f"{plain(out)} also holds {plain(', '.join(strange[:3]))}, which would be lost; choose a new folder")
     card = model_card(run_folder, license, out.name)
-    write_sealed(out, read_sealed(run_folder/"model"))
+    write_sealed(out, read_sealed(run_folder/"model"), beside=_given_away)
     for name in ("run.json", "metrics.json", "history.csv"):
         if (run_folder/name).is_file():
             write_atomic(out/name, (run_folder/name).read_bytes())

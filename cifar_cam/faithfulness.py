@@ -82,15 +82,21 @@ class Curve:
         means = {self.name: self.values.mean(0)}
         return draw.curves(means, ax, self.fractions, "share of pixels changed", "probability")
 
+# %% ../nbs/09g_faithfulness.ipynb #9db1997b
+def _checked_maps(maps, x):
+    "The maps as a tensor, one of finite numbers for each image; else ValueError."
+    maps = torch.as_tensor(maps)
+    if maps.ndim != 3 or len(maps) != len(x) or not maps.isfinite().all():
+        raise ValueError(f"there must be {len(x)} maps of finite numbers, one for each image, got {tuple(maps.shape)}; take "
+                         "explanation.raw[layer][:, target]")
+    return maps
+
 # %% ../nbs/09g_faithfulness.ipynb #60712da6
 def _walk(name, model, x, other, targets, maps, steps, seed, batch_size):
     "From `x` to `other`, most relevant pixels first, in equal steps."
     if isinstance(steps, bool) or int(steps) != steps or steps < 1:
         raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
-    if maps.ndim != 3 or len(maps) != len(x) or not maps.isfinite().all():
-        raise ValueError(f"there must be {len(x)} maps of finite numbers, one for each image, got {tuple(maps.shape)}; take "
-                         "explanation.raw[layer][:, target]")
-    ranks, fractions = removal_ranks(enlarged(maps, x.shape[2:]), seed).to(x.device), np.linspace(0, 1, steps + 1)
+    ranks, fractions = removal_ranks(enlarged(_checked_maps(maps, x), x.shape[2:]), seed).to(x.device), np.linspace(0, 1, steps + 1)
     pixels = ranks[0].numel()
     values = [class_probability(model, torch.where((ranks < round(f * pixels))[:, None], other, x), targets, batch_size)
               for f in fractions]
@@ -195,7 +201,7 @@ def road(
     fractions = np.asarray(fractions, float)
     if fractions.ndim != 1 or not len(fractions) or (fractions <= 0).any() or (fractions >= 1).any():
         raise ValueError(f"fractions are shares of pixels, above 0 and below 1, got {fractions.tolist()}")
-    ranks, pixels = removal_ranks(enlarged(maps, x.shape[2:]), seed), x[0, 0].numel()
+    ranks, pixels = removal_ranks(enlarged(_checked_maps(maps, x), x.shape[2:]), seed), x[0, 0].numel()
     def probabilities(order):
         holes = [(order < min(max(round(f * pixels), 1), pixels - 1)).to(x.device) for f in fractions]
         return torch.stack([class_probability(model, impute(x, h, noise, seed), targets, batch_size) for h in holes], 1)
@@ -213,7 +219,7 @@ def drop_increase(
     batch_size: int = 256,   # images computed at a time
 ) -> tuple:                  # (drop (N,) in 0..1, increase (N,) of 0 and 1)
     "What of the probability is lost, and does it rise, when only the lit part is shown? (Chattopadhay et al. 2018)"
-    light = displayed(maps, x.shape[2:])[:, None].to(x)
+    light = displayed(_checked_maps(maps, x), x.shape[2:])[:, None].to(x)
     before = class_probability(model, x, targets, batch_size)
     after = class_probability(model, light * x + (1 - light) * replaced(x, replacement), targets, batch_size)
     drop = ((before - after) / before.clamp(min=1e-12)).clamp(min=0)

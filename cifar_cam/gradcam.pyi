@@ -7,7 +7,7 @@ from torch import nn
 import numpy as np
 import torch
 
-__all__ = ['shown_methods', 'Explanation', 'explain', 'compare_methods', 'plot_methods']
+__all__ = ['shown_methods', 'Explanation', 'explain', 'unused', 'compare_methods', 'plot_methods']
 
 
 shown_methods: tuple
@@ -87,6 +87,10 @@ class Explanation:
 
 
 def explain(model: nn.Module, x, labels=..., layers=..., targets=..., method=..., classes=..., normalisation=..., batch_size: int | None=..., **options) -> Explanation:
+    ...
+
+
+def unused(name: str, names) -> str:
     ...
 
 

@@ -150,9 +150,10 @@ def _tiny_members(names):
     train, valid = {}, []
     for name in sorted(names):
         parts = name.split("/")
-        if parts[0] == "train" and len(parts) == 4 and parts[3].lower().endswith((".jpeg", ".jpg")):
+        picture = parts[-1].lower().endswith((".jpeg", ".jpg")) and not parts[-1].startswith(".")
+        if parts[0] == "train" and len(parts) == 4 and picture:
             train.setdefault(parts[1], []).append(name)
-        elif name.startswith("val/images/"):
+        elif name.startswith("val/images/") and picture:
             valid.append(name)
     return sorted(train), train, valid
 

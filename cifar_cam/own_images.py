@@ -25,7 +25,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
 from . import show as draw
-from .capture import Rank, check_logits, fitting_input, hooked, ranks, smallest_map, undisturbed, unwrap
+from .capture import Rank, check_logits, enlarges, fitting_input, hooked, ranks, smallest_map, undisturbed, unwrap
 from .checkpoint import CheckpointError, LoadedRun, check_names, import_state_dict, load_run
 from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
@@ -527,7 +527,7 @@ def _outputs(model, x):
     def listener(name):
         def hook(module, inputs, output):
             shapes.pop(name, None)
-            if torch.is_tensor(output):
+            if torch.is_tensor(output) and not enlarges(module, inputs, output):
                 shapes[name] = tuple(output.shape)
         return hook
     with undisturbed(model, x), hooked(*((module, listener(name)) for name, module in model.named_modules() if name)):

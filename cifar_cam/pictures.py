@@ -102,7 +102,7 @@ def _whole_bytes(values):
     "Whole numbers or truth values as bytes; 16 bits are brought to 8."
     if values.dtype == bool:
         return values.astype(np.uint8) * 255
-    if values.dtype == np.uint16:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # in either order of its bytes
         return np.rint(values / 257).astype(np.uint8)
     low, high = int(values.min()), int(values.max())
     if not 0 <= low <= high <= 255 or high <= 1:
@@ -318,7 +318,7 @@ def _used_box(shape, size, how):
     if how != "crop":
         return (0.0, 0.0, float(width), float(height))
     factor = min(height / size[0], width / size[1])
-    across, down = (width - factor * size[1]) / 2, (height - factor * size[0]) / 2
+    across, down = max(0.0, (width - factor * size[1]) / 2), max(0.0, (height - factor * size[0]) / 2)  # rounding goes below 0
     return (across, down, width - across, height - down)
 
 # %% ../nbs/00c_pictures.ipynb #c6f20e32

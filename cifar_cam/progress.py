@@ -9,6 +9,7 @@ __all__ = ['course_logs', 'in_notebook', 'epoch_line', 'Progress', 'log_line', '
 import math
 import sys
 import time
+from numbers import Integral
 
 from fastcore.basics import patch
 
@@ -161,7 +162,7 @@ def checked_log(
     progress,  # True, False, None, "bar" or a number of batches
 ):             # the same
     "What is asked for as `progress`; raises ValueError for a log that does not exist."
-    if progress is None or progress == "bar" or isinstance(progress, int) and (progress > 0 or progress is False):
+    if progress is None or progress == "bar" or isinstance(progress, (bool, Integral)) and (progress > 0 or progress is False):
         return progress
     raise ValueError(f"unknown progress {progress!r}; choose True, False, {' or '.join(course_logs)}")
 

@@ -62,13 +62,18 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("explain_layers", "quirks"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        policy(self.augmentation)
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        steps = policy(self.augmentation)
+        if any(not isinstance(step, dict) for step in self.augmentation):  # operations instead of their settings
+            object.__setattr__(self, "augmentation", steps.to_list())
         if self.normalisation != "measured":
             normalisation(self.normalisation)
         if any(not isinstance(n, Integral) or n < 1 for n in (self.epochs, self.batch_size)):
             raise ValueError(f"recipe {self.name}: epochs and batch_size must be at least 1, "
                              f"got {self.epochs} and {self.batch_size}; use whole numbers")
+        for name in ("epochs", "batch_size"):
+            object.__setattr__(self, name, int(getattr(self, name)))
         self._check_choices()
 
 # %% ../nbs/10a_recipe_cards.ipynb #b3ac9ec2
@@ -95,7 +100,7 @@ def _check_choices(self: Recipe):
 @patch
 def to_dict(self: Recipe) -> dict:
     "The recipe as plain data, as JSON can hold it."
-    return json.loads(json.dumps(asdict(self)))
+    return json.loads(json.dumps(asdict(self), default=lambda number: number.item()))  # of NumPy
 
 # %% ../nbs/10a_recipe_cards.ipynb #45ad34a2
 @patch(cls_method=True)
@@ -172,7 +177,7 @@ def differences(
 # %% ../nbs/10a_recipe_cards.ipynb #62841db7
 def _stretched(plan, factor):
     "A schedule's settings with all that counts epochs multiplied, also in schedules within schedules."
-    if isinstance(plan, list):
+    if isinstance(plan, (list, tuple)):
         return [_stretched(part, factor) for part in plan]
     if not isinstance(plan, dict):
         return plan

@@ -210,7 +210,7 @@ def _learned_from(recipe_, images):
 # %% ../nbs/11_recipes.ipynb #2f4ed326
 def _slower(plan, factor):
     "A schedule's settings with all rates multiplied, also in schedules within schedules."
-    if isinstance(plan, list):
+    if isinstance(plan, (list, tuple)):
         return [_slower(part, factor) for part in plan]
     if not isinstance(plan, dict):
         return plan
@@ -311,6 +311,9 @@ def fitted_to(
     """The recipe with everything that depends on the pictures decided anew, if they are not those it is made for.
     Raises ValueError where the network cannot take pictures of that size."""
     name, notes, fitted = images.name or "unnamed", [], recipe_
+    home = _made_for.get(name, {})
+    if home and (len(images.classes) != home["classes"] or set(images.images.shape[1:3]) != {home["pixels"]}):
+        name = f"{name} (other pictures)"  # a folder that only happens to have this name
     if name == recipe_.data:
         return recipe_, []
     for decide in (_fit_statistics, _fit_batches, _fit_lengths, _fit_stem, _fit_layers, _fit_mirrors):
@@ -356,7 +359,7 @@ def _machine(learner):
 # %% ../nbs/11_recipes.ipynb #73099ca9
 def _data_record(source, train, test):
     "What the run was trained and tested on."
-    source = train.name if isinstance(source, (tuple, list)) else Path(str(source)).name
+    source = train.name if isinstance(source, (tuple, list)) else Path(str(source)).resolve().name
     return dict(source=source, name=train.name, note=train.note, train=len(train), test=len(test),
                 pixels=list(train.images.shape[1:3]), classes=list(train.classes),
                 fingerprint=train.fingerprint(), test_fingerprint=test.fingerprint())
@@ -697,7 +700,7 @@ def run(
 ) -> Run:
     """Train by a recipe and fill the run folder; the same call continues a stopped run and loads a finished one.
     Raises ValueError for an unknown recipe, data it cannot be fitted to, or a folder that holds another run."""
-    recipe_ = recipe(recipe_) if isinstance(recipe_, str) else recipe_
+    recipe_, seed = recipe(recipe_) if isinstance(recipe_, str) else recipe_, int(seed)
     source, tracking = recipe_.data if data is None else data, Tracking(["files", *(one for one in Tracking(trackers).trackers if not isinstance(one, RunFiles))])
     train, test = _both_sets(source)
     asked, (recipe_, notes) = recipe_, fitted_to(recipe_, train)

@@ -70,8 +70,8 @@ def _check_finder(path, finder):
     "Raise ValueError when the finder's curve is none."
     columns = [finder.get(name, ()) for name in ("lrs", "losses", "smoothed")]
     numbers = all(isinstance(v, (int, float, type(None))) for column in columns for v in column)
-    if finder and (len(columns[0]) != len(columns[1]) or not numbers):
-        raise ValueError(f"{path} is damaged: lrs and losses must be equally many numbers; "
+    if finder and (len(columns[0]) != len(columns[1]) or not numbers or any(not rate or rate <= 0 for rate in columns[0])):
+        raise ValueError(f"{path} is damaged: lrs and losses must be equally many numbers, the rates above 0; "
                          "remove it, or find the rate again")
 
 # %% ../nbs/12_report.ipynb #5060e0ef
@@ -115,7 +115,10 @@ def short_count(
     n: int,  # 0 or more
 ) -> str:
     "A large count in three digits."
-    return f"{n / 1e6:.3g} M" if n >= 1e6 else f"{n / 1e3:.3g} k" if n >= 1e4 else f"{n:,}"
+    if n < 10_000:
+        return f"{n:,}"
+    unit, letter = next((unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if n >= 0.9995 * unit)
+    return f"{n / unit:.3g} {letter}"
 
 # %% ../nbs/12_report.ipynb #233e71f5
 def duration(
@@ -596,7 +599,7 @@ _parts = {"train": "training", "valid": "validation", "test": _test_line}
 def _history_chart(record, what, title, show):
     "Training, validation and (if measured) test against the epoch."
     history = record.history
-    columns = {label: f"{part}_{what}" for part, label in _parts.items() if history.measured(f"{part}_{what}")}
+    columns = {label: f"{part}_{what}" for part, label in _parts.items() if _finite(history.column(f"{part}_{what}"))}
     series = {label: history.column(column) for label, column in columns.items()}
     svg = chart(f"{title} against the epoch", history.column("epoch"), series, "epoch", show)
     last = [(label, show(_finite(values)[-1], 2)) for label, values in series.items()]

@@ -186,6 +186,8 @@ def _grid_shape(count, columns, rows):
     "Columns and rows for `count` tiles; raises ValueError when they do not fit."
     if count == 0:
         raise ValueError("there is no picture to draw: the list is empty")
+    if any(given is not None and given < 1 for given in (columns, rows)):
+        raise ValueError(f"a grid needs at least one column and one row, got columns={columns} and rows={rows}")
     if columns is None:
         columns = math.ceil(count / rows) if rows else min(count, 10, max(5, math.ceil(math.sqrt(2 * count))))
     rows = math.ceil(count / columns) if rows is None else rows
@@ -206,6 +208,7 @@ def image_grid(
 ):                                # matplotlib Figure
     "A grid of small pictures with readable titles; raises ValueError when titles or grid do not fit the pictures."
     cells = list(pictures)
+    titles, title_colors = (None if given is None else list(given) for given in (titles, title_colors))
     columns, rows = _grid_shape(len(cells), columns, rows)
     for what, given in (("titles", titles), ("title_colors", title_colors)):
         if given is not None and len(given) != len(cells):
@@ -269,6 +272,8 @@ def image_table(
     "A table of pictures with titled rows and columns; raises ValueError when titles and table do not fit."
     rows = [list(row) for row in rows]
     columns = max((len(row) for row in rows), default=0)
+    row_titles, column_titles = (None if given is None else list(given) for given in (row_titles, column_titles))
+    cell_titles, title_colors = (None if given is None else [list(row) for row in given] for given in (cell_titles, title_colors))
     _check_table(rows, columns, row_titles, column_titles)
     texts, size, title = _fit_titles([t for row in cell_titles or [] for t in row], tile)
     heads, head_size, head = _fit_titles(column_titles or [], tile)

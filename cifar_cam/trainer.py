@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from . import lr_finder
 from .augment import random_states, restore_random_states
 from .checkpoint import BatchHistory, CheckpointError, Checkpoints, History
-from .data import Images
+from .data import Images, Normalisation
 from .inference import answers, check_answers, check_batch, evaluating
 from .machine import (Interrupt, compiler_failed, deterministic_algorithms, fastest_precision, kept_memory,
                                out_of_memory, pick_device, precisions, usable_precision)
@@ -200,7 +200,7 @@ def _autocast(self: Learner):
 def _move(self: Learner, x, y):
     "Pictures and labels on the device, pictures with the colour axis last in memory, which convolutions like."
     x = x.to(self.device, non_blocking=True)
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y.to(self.device, non_blocking=True)
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y.to(self.device, torch.int64, non_blocking=True)
 
 # %% ../nbs/07_trainer.ipynb #ac4d2faa
 @patch
@@ -283,6 +283,8 @@ def _gradients(self: Learner, x, y):
             self._looked = True
         logits = logits.float()
         loss = self.loss(logits, part_y)
+        if loss.ndim:
+            raise ValueError(f"the loss must give one number, got shape {tuple(loss.shape)}; use reduction='mean'")
         total = loss + self.l1 * l1_penalty(self.model) if self.l1 else loss
         self._must_be_finite("loss", total)
         self.scaler.scale(total * (len(part_y) / len(y))).backward()
@@ -362,7 +364,7 @@ def _undo(self: Learner):
         torch.set_rng_state(random)
         if cuda is not None:
             torch.cuda.set_rng_state(cuda, self.device)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
     return undo
 
 # %% ../nbs/07_trainer.ipynb #e948d682
@@ -397,17 +399,19 @@ def _step(self: Learner, batch, step, plan):
     self._position = None  # from here until the step is counted, memory holds no state to go on from
     self.scaler.step(self.optimizer)
     self.scaler.update()
-    self.optimizer.zero_grad(set_to_none=True)
+    self.model.zero_grad(set_to_none=True)
     return *totals, rate
 
 # %% ../nbs/07_trainer.ipynb #f8daa885
 @patch
-def _measure(self: Learner, x, y):
-    "Cross-entropy summed over a batch, and correct answers."
+def _measure(self: Learner, x, y, first=False):
+    "Cross-entropy summed over a batch, and correct answers; those to the `first` are looked at."
     total = torch.zeros(2, device=self.device)
     for part_x, part_y in self._parts(x, y):
         with self._autocast():
-            logits = self._logits(part_x).float()
+            logits = (answers(self._logits, part_x) if first else self._logits(part_x)).float()
+        if first:
+            check_answers(logits, part_y)
         cross_entropy, correct = F.cross_entropy(logits, part_y, reduction="sum"), (logits.argmax(1) == part_y).sum()
         total = total + torch.stack([cross_entropy, correct])
     return total
@@ -419,17 +423,23 @@ def evaluate(
     batches,             # (x, y) or (x, y, index)
     stop=lambda: False,  # asked between batches; True ends early
 ) -> dict:               # loss, accuracy; or {} when stopped early
-    "Mean cross-entropy and share of right answers over all pictures."
+    """Mean cross-entropy and share of right answers over all pictures; raises ValueError for pictures, labels and answers that
+    do not fit, and where there are none."""
     total = torch.zeros(2, dtype=torch.float64, device="cpu" if self.device.type == "mps" else self.device)
     count = 0
     with evaluating(self.model):
         for batch in batches:
             if stop():
                 return {}
+            first = not count
+            if first:
+                check_batch(batch)
             x, y = self._move(*batch[:2])
-            total += self._within_memory(lambda: self._measure(x, y), len(y)).to(total)
+            total += self._within_memory(lambda: self._measure(x, y, first), len(y)).to(total)
             count += len(y)
     total, count = self.team.total(total, count)
+    if not count:
+        raise ValueError("there is nothing to measure: no picture came; give batches that can be gone through in every epoch")
     loss, correct = (total / count).tolist()
     return dict(loss=loss, accuracy=correct)
 
@@ -472,7 +482,7 @@ def _go_back(self: Learner):
     mark, self._mark, self._unseen = self._mark, None, []
     self.model.load_state_dict(mark["model"])
     self.optimizer.load_state_dict(mark["optimizer"])
-    self.optimizer.zero_grad(set_to_none=True)
+    self.model.zero_grad(set_to_none=True)
     self.scaler.load_state_dict(mark["scaler"])
     restore_random_states(mark["random"])
     self.history.batches = BatchHistory(self.history.batches.rows()[:mark["rows"]])
@@ -669,6 +679,7 @@ def _begin_anew(self: Learner, plan, call):
     earlier, self._best = (self._calls, self._best) if call["extend"] else ([], None)
     if call["extend"] and self._last:
         self.model.load_state_dict(self._last)  # not the best ones, which stand in their place
+    self._last = None  # of the call before; this one makes its own
     self._calls, self._number, self.epochs_before = [*earlier, call], len(earlier), len(self.history)
     self._position = dict(epoch=0, batch=0, sums=[0.0, 0.0, 0], seconds=0.0)
     self._paused = random_states()  # should saving fail, the same call goes on from here
@@ -699,8 +710,9 @@ def _find_call(self: Learner, saved, call):
 @patch
 def _about(self: Learner):
     "What the network's input and output mean, where it is known: class names and normalisation."
-    norm = getattr(self.model, "normalisation", None)
-    return dict(classes=list(getattr(self.model, "classes", [])), normalisation=norm.to_dict() if norm else None)
+    norm, classes = (getattr(self.model, name, None) for name in ("normalisation", "classes"))  # it may mean its own by that
+    return dict(classes=list(classes) if isinstance(classes, (list, tuple)) else [],
+                normalisation=norm.to_dict() if isinstance(norm, Normalisation) else None)
 
 # %% ../nbs/07_trainer.ipynb #b38cd7b5
 @patch
@@ -718,7 +730,7 @@ def _state(self: Learner, plan):
                 batches=self.history.batches.rows(), model=self.model.state_dict(),
                 optimizer=self.optimizer.state_dict(), optimizer_name=type(self.optimizer).__name__,
                 scaler=self.scaler.state_dict(), random=random_states(), best=self._best, precision=self.precision,
-                micro_batch=self.micro_batch, about=self._about(), made_with=self._made_with())
+                micro_batch=self.micro_batch, about=self._about(), made_with=self._made_with(), select=self.select)
 
 # %% ../nbs/07_trainer.ipynb #0a90b579
 @patch
@@ -772,6 +784,8 @@ def _check_same(self: Learner, state):
                          f"{ours.get(first)} here); {fix}")
     if difference := _optimizer_differs(self.optimizer, state):
         raise ValueError(f"{folder} holds a run with another optimiser ({difference}); {fix}")
+    if self.select == "best" and state.get("select") == "last" and state["history"]:
+        raise ValueError(f"{folder} holds a run that did not keep its best weights; say select='last', or {fix}")
     known = {k: (was, self._about()[k]) for k, was in state["about"].items()}
     if any(was and now and was != now for was, now in known.values()):
         raise ValueError(f"{folder} holds a run with other class names or another normalisation; {fix}")
@@ -832,6 +846,7 @@ def fit(
     _check_call(epochs, schedule)
     plan = schedule or constant(self._rate, epochs, len(self.train))
     self._check_length(plan, epochs)
+    self.model.zero_grad(set_to_none=True)  # what others left there is none of this training
     with self._surroundings(), Interrupt() as interrupt:
         if self.team.leads:
             self._begin(plan, extend)

@@ -488,7 +488,7 @@ def test_every_recipe_fits_every_size(chosen, pixels):
 def test_the_recipes_own_data_changes_nothing():
     images = shapes(train=10, test=10)[0]
     assert fitted_to(recipe("demo"), images) == (recipe("demo"), [])
-    assert fitted_to(recipe("custom-resnet"), blank(10, 32, name="cifar10")) == (recipe("custom-resnet"), [])
+    assert fitted_to(recipe("custom-resnet"), blank(10, 32, classes=10, name="cifar10")) == (recipe("custom-resnet"), [])
 
 
 def test_a_large_set_keeps_the_batch():

@@ -2,7 +2,11 @@
 import copy
 import json
 import math
+import os
+import shutil
+import signal
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,19 +14,32 @@ from PIL import Image
 from torch import nn
 
 from cifar_cam.app import create_app, save_space
-from cifar_cam.augment import Loader, Policy, hflip
+from cifar_cam.augment import Loader, Pipeline, Policy, cutout, fill_colour, hflip, pad_crop
 from cifar_cam.batch_augment import BatchPipeline
 from cifar_cam.batch_size import find_batch_size  # noqa: F401, the method comes with it
-from cifar_cam.checkpoint import History
-from cifar_cam.data import normalisations, shapes
-from cifar_cam.evaluate import Predictions
+from cifar_cam.cam_checks import leaderboard
+from cifar_cam.capture import default_layer
+from cifar_cam.checkpoint import BatchHistory, CheckpointError, Checkpoints, History, import_state_dict, load_model, save_model
+from cifar_cam.cli import main
+from cifar_cam.compare import compare
+from cifar_cam.data import Images, normalisations, shapes
+from cifar_cam.download import download
+from cifar_cam.evaluate import Predictions, _check_output
+from cifar_cam.export import export_onnx, save_pretrained
+from cifar_cam.faithfulness import deletion, drop_increase, insertion, road
+from cifar_cam.gradcam import compare_methods, explain
+from cifar_cam.inference import refuse_probabilities
+from cifar_cam.localisation import energy_inside, mask_overlap, pointing_game
 from cifar_cam.lr_finder import LRCurve, RangeTest, lr_find, range_test
 from cifar_cam.model import create_model
-from cifar_cam.optim import muon, sgd
+from cifar_cam.more_data import _tiny_members
+from cifar_cam.optim import constant, muon, sgd
 from cifar_cam.own_images import classify, explain_images, suggest_layers
-from cifar_cam.pictures import fit
+from cifar_cam.pictures import _used_box, fit, read_image
 from cifar_cam.processes import Team
-from cifar_cam.recipes import recipe, run
+from cifar_cam.recipes import fitted_to, recipe, run
+from cifar_cam.report import short_count
+from cifar_cam.show import image_grid, image_table
 from cifar_cam.tracking import Tracker, Tracking, following, run_name, track
 from cifar_cam.trainer import Learner
 
@@ -239,7 +256,6 @@ def test_only_training_needs_a_picture_for_every_process():
 # Comparing and giving away
 
 def test_predictions_that_do_not_fit_are_told_and_stop_nothing(tmp_path):
-    from cifar_cam.compare import compare
     from test_compare import labels, names, write_run
     for name in "ab":
         write_run(tmp_path/name, seed=ord(name))
@@ -252,7 +268,6 @@ def test_predictions_that_do_not_fit_are_told_and_stop_nothing(tmp_path):
 
 def test_a_wrapped_network_is_exported_with_its_names(tmp_path):
     onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxscript")
-    from cifar_cam.export import export_onnx, save_pretrained
     net = named(small_net(), few.classes)
     net.input_size = (32, 32)
     averaged = torch.optim.swa_utils.AveragedModel(net)
@@ -261,5 +276,284 @@ def test_a_wrapped_network_is_exported_with_its_names(tmp_path):
         told = {entry.key: entry.value for entry in onnx.load(tmp_path/f"{k}.onnx").metadata_props}
         assert json.loads(told["classes"]) == list(few.classes)
     (tmp_path/"a file").write_text("mine")
-    with pytest.raises(ValueError, match="is a file, and a folder is to be written"):
+    with pytest.raises(ValueError, match="is a file; a network is given away as a folder, so choose another name"):
         save_pretrained(tmp_path, tmp_path/"a file")
+
+
+# Folders and files
+
+def test_a_folder_that_holds_other_things_is_never_replaced(tmp_path, monkeypatch):
+    (tmp_path/"thesis.txt").write_text("years of work")
+    made = small_net(), few.classes, norm
+    for place in (tmp_path, "."):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ValueError, match="holds other things .thesis.txt., which would be lost"):
+            save_model(place, *made)
+    with pytest.raises(ValueError, match="is a file, and a folder is to be written"):
+        save_model(tmp_path/"thesis.txt", *made)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    for _ in range(2):
+        save_model(tmp_path/"model", *made)
+    (tmp_path/"model"/"manifest.json").unlink()  # our own, damaged
+    save_model(tmp_path/"model", *made)
+    assert load_model(tmp_path/"model").classes == few.classes
+
+
+def test_checkpoints_keep_what_others_put_beside_them(tmp_path):
+    kept = Checkpoints(tmp_path/"kept")
+    kept.save(10, dict(shape=torch.zeros(2, 3).shape, history=History([dict(epoch=1)])))
+    shutil.copytree(tmp_path/"kept"/"step-000000010", tmp_path/"kept"/"step-best")
+    kept.save(20, dict(shape=torch.zeros(2, 3).shape))
+    assert {path.name for path in (tmp_path/"kept").iterdir()} == {"step-000000010", "step-000000020", "step-best"}
+    assert kept.latest() == dict(shape=(2, 3))
+    with pytest.raises(ValueError, match="keep=0 would leave no checkpoint to go on from"):
+        Checkpoints(tmp_path, keep=0)
+
+
+def test_a_refused_file_leaves_the_network_as_it_was(tmp_path):
+    ours, theirs = (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, n)) for n in (3, 4))
+    torch.save(theirs.state_dict(), tmp_path/"theirs.pt")
+    before = copy.deepcopy(ours.state_dict())
+    with pytest.raises(CheckpointError, match="these are not the weights of this network"):
+        import_state_dict(tmp_path/"theirs.pt", ours)
+    assert all(torch.equal(before[name], value) for name, value in ours.state_dict().items())
+
+
+def test_a_run_keeps_its_own_record(tmp_path, capsys):
+    (tmp_path/"run.json").write_text("{}")
+    for words in (["evaluate", str(tmp_path)], ["lr-find", "--recipe", "demo", "--data", "shapes"]):
+        assert main([*words, "--out", str(tmp_path)]) == 2
+        assert "is the folder of a run and keeps its own record; choose another one with --out" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+# Pictures
+
+@pytest.mark.parametrize("size", [224, 112, 56, 28, 299])
+def test_every_size_can_be_cropped(size):
+    for shorter in range(1, 1300):
+        box = _used_box((shorter, shorter * 4 // 3 + 1), (size, size), "crop")
+        assert box[0] >= 0 and box[1] >= 0 and box[2] <= shorter * 4 // 3 + 1 and box[3] <= shorter
+    assert fit(np.zeros((900, 1200, 3), np.uint8), 224).pixels.shape == (224, 224, 3)
+    assert fit(np.zeros((29, 29, 3), np.uint8), 28).pixels.shape == (28, 28, 3)
+
+
+def test_sixteen_bits_in_either_order():
+    for kind in ("<u2", ">u2"):
+        assert (read_image(np.full((8, 8, 3), 200 * 257, kind)).pixels == 200).all()
+
+
+def test_one_picture_by_any_number():
+    for number in (1, np.int64(1), np.array(1), torch.tensor(1)):
+        picture, label = few[number]
+        assert (picture == few.images[1]).all() and label == few.labels[1]
+
+
+def test_a_fill_of_one_number_is_grey():
+    assert fill_colour(pad_crop(2, fill=[128]), norm) == (128, 128, 128)
+    assert Pipeline(Policy(pad_crop(8, fill=[128])), norm)(few.images[:1], [0], seed=0, epoch=0).shape == (1, 3, 32, 32)
+
+
+def test_titles_as_arrays():
+    image_grid(few.images[:2], titles=np.array(["cat", "dog"]), title_colors=np.where([True, False], "black", "crimson"))
+    image_table([few.images[:2]], row_titles=np.array(["row"]), column_titles=np.array(["a", "b"]))
+    with pytest.raises(ValueError, match="a grid needs at least one column and one row"):
+        image_grid(few.images[:2], columns=0)
+    plt.close("all")
+
+
+# Recipes
+
+def test_a_recipe_takes_operations_and_its_run_goes_on(tmp_path):
+    chosen = recipe("demo", augmentation=Policy(hflip(), pad_crop(2)), model=dict(name="custom_resnet", width=4), batch_size=20,
+                    epochs=np.int64(1), schedule=dict(name="one_cycle", lr_max=0.1), explain_layers="layer2")
+    assert chosen.explain_layers == ("layer2",) and chosen == recipe("demo", **{k: v for k, v in chosen.to_dict().items() if k != "name"})
+    for _ in range(2):
+        found = run(chosen, (few, held), out=tmp_path/"a", device="cpu", precision="float32", progress=False, seed=np.int64(1))
+    assert found.metrics["epochs"] == 1
+    assert recipe("demo", augmentation=[hflip()]).digest() == recipe("demo", augmentation=[hflip().to_dict()]).digest()
+    json.dumps([cutout(size=np.int64(8)).to_dict(), cutout(size=(np.int64(4), np.int64(8))).to_dict()])
+
+
+def test_schedules_within_schedules_are_stretched_in_tuples_too():
+    plan = dict(name="composed", parts=(dict(name="multi_step", lr=0.1, milestones=[4, 6], gamma=0.1, epochs=8),))
+    assert recipe("demo", epochs=8, schedule=plan).scaled(4).schedule["parts"][0]["milestones"] == [2, 3]
+
+
+def test_pictures_are_not_known_by_their_name_alone():
+    pictures = shapes(60, 12, pixels=96)[0]
+    three = Images(pictures.images, pictures.labels % 3, ("a", "b", "c"), name="cifar10")
+    fitted, notes = fitted_to(recipe("resnet18"), three)
+    assert notes and fitted.normalisation == "measured" and fitted.data == "cifar10 (other pictures)"
+    assert fitted_to(fitted, three) == (fitted, [])
+
+
+# Reports and records
+
+def test_counts_and_curves_at_their_ends():
+    assert [short_count(n) for n in (9_999, 999_499, 999_999, 2_560_000_000)] == ["9,999", "999 k", "1 M", "2.56 G"]
+    with pytest.raises(ValueError, match="there is no batch to draw yet; train first"):
+        BatchHistory().plot()
+    with pytest.raises(ValueError, match="labels must be 4 whole numbers"):
+        _check_output(np.zeros((4, 3)), torch.zeros(4, 1, dtype=torch.int64), None)
+
+
+def test_every_address_is_asked_once_at_least(tmp_path):
+    with pytest.raises(ValueError, match="rounds=0; every address must be asked at least once"):
+        download("http://localhost:9/never", tmp_path/"never.bin", rounds=0)
+
+
+def test_files_of_the_finder_are_no_pictures():
+    names = ["train/n1/images/a.JPEG", "val/images/.DS_Store", "val/images/b.JPEG", "train/n1/images/._a.JPEG"]
+    assert _tiny_members(names) == (["n1"], {"n1": ["train/n1/images/a.JPEG"]}, ["val/images/b.JPEG"])
+
+
+# Explanations
+
+class InPlace(nn.Module):
+    "Changes what its first layer gives in three ways before the next convolution takes it."
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.first, self.second, self.head = how, nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 3, padding=1), nn.Linear(5, 3)
+
+    def forward(self, x):
+        out = self.first(x)
+        if self.how == "relu":
+            nn.functional.relu(out, inplace=True)
+        elif self.how == "add":
+            out += x.mean(1, keepdim=True)
+        elif self.how == "part":
+            out[:, :2] = 0.5
+        return self.head(self.second(out).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["relu", "add", "part", "none"])
+def test_ablation_cam_sees_what_is_changed_in_place(how):
+    torch.manual_seed(0)
+    net, x = InPlace(how).eval(), torch.randn(2, 3, 8, 8)
+    found = explain(net, x, targets=[1], layers="first", method="ablationcam").raw["first"][:, 0]
+    with torch.no_grad():
+        A, expected, whole = net.first(x), 0, net(x)[:, 1]
+        for k in range(4):
+            handle = net.first.register_forward_hook(lambda module, inputs, output: output * (torch.arange(4) != k)[:, None, None])
+            expected = expected + (whole - net(x)[:, 1])[:, None, None] * A[:, k]
+            handle.remove()
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_pool_that_repeats_one_cell_is_no_layer_to_look_at():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, stride=4), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=8, padding=1), nn.AdaptiveAvgPool2d(7), nn.Flatten(),
+                        nn.Linear(196, 3)).eval()
+    assert default_layer(net, torch.randn(1, 3, 32, 32)) == ("1", (8, 8))
+    assert suggest_layers(net, 32).recommended == "1" and "3" not in [row["layer"] for row in suggest_layers(net, 32)]
+
+
+def test_methods_of_one_name_are_all_shown():
+    net, x = named(small_net(), few.classes), torch.randn(2, 3, 32, 32)
+    ours = [lambda A, G: (A * G).sum(-3), lambda A, G: A.sum(-3)]
+    assert list(compare_methods(net, x, names=ours)) == ["<lambda>", "<lambda> 2"]
+    assert list(leaderboard(net, x, ours, steps=2, sanity_images=0).values)[:2] == ["<lambda>", "<lambda> 2"]
+
+
+def test_maps_that_are_none_are_refused_by_every_score():
+    net, x, ids, maps = small_net().eval(), torch.randn(3, 3, 32, 32), torch.tensor([0, 1, 2]), torch.rand(3, 8, 8)
+    for judge in (deletion, insertion, road, drop_increase):
+        judge(net, x, ids, maps.numpy())
+        for wrong in (maps[:1], maps * math.nan):
+            with pytest.raises(ValueError, match="there must be 3 maps of finite numbers, one for each image"):
+                judge(net, x, ids, wrong)
+    for score in (pointing_game, mask_overlap, energy_inside):
+        with pytest.raises(ValueError, match="a map holds NaN or infinite values"):
+            score(maps * math.nan, np.ones((3, 8, 8), bool))
+
+
+def test_two_classes_of_one_picture_are_no_probabilities_by_chance():
+    refuse_probabilities(torch.tensor([[-0.6177, -0.7753]]))
+    refuse_probabilities(torch.tensor([[-5.3125, -0.0023]], dtype=torch.bfloat16))
+    with pytest.raises(ValueError, match="probabilities"):
+        refuse_probabilities(torch.randn(4, 2).softmax(1))
+
+
+def test_turned_arrays_and_numbers_of_numpy():
+    net = named(small_net(), few.classes)
+    turned, labels = few.images[:2, ..., ::-1], np.array([1, 2])[::-1]
+    found = explain(net, turned, labels=labels, targets="true")
+    assert found.targets[:, 0].tolist() == [2, 1] and found.maps(size=np.int64(16)).shape[-1] == 16
+    assert torch.equal(found.raw[found.layers[0]], explain(net, turned.copy(), labels=[2, 1], targets="true").raw[found.layers[0]])
+    assert explain(net, turned, labels=np.array([2, 1], ">i8"), targets="true").targets[:, 0].tolist() == [2, 1]
+
+
+# Training
+
+def test_what_was_trained_before_an_interrupted_call_is_not_put_in_its_place():
+    ours = Learner(small_net(), Loader(few, norm=norm, batch_size=20), Loader(held, norm=norm, batch_size=20), device="cpu", precision="float32",
+                   progress=False, select="best")
+    ours.fit(2, constant(0.05, 2, 3))
+
+    def press(row):
+        if row["epoch"] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+    ours.listeners.append(press)
+    ours.fit(8, constant(0.2, 8, 3))
+    assert ours.interrupted
+    ours.listeners.clear()
+    ended, seen = [v.clone() for v in ours.model.state_dict().values()], []
+    ours._save = lambda plan: seen.append([v.clone() for v in ours.model.state_dict().values()])
+    ours.fit(1, constant(0.0, 1, 3), extend=True)
+    assert all(torch.equal(a, b) for a, b in zip(ended, seen[0]))
+
+
+def test_gradients_of_others_are_none_of_the_training():
+    def weights(before):
+        ours = learner(small_net(), optimizer=None)
+        before(ours.model)
+        ours.fit(1)
+        assert all(p.grad is None for p in ours.model.parameters())
+        return torch.cat([p.detach().flatten() for p in ours.model.parameters()])
+    plain = weights(lambda net: None)
+
+    def leave(net):
+        for p in net.parameters():
+            p.grad = torch.ones_like(p)
+    assert torch.equal(plain, weights(leave))
+    part = small_net()
+    head = torch.optim.SGD(part.linear.parameters(), 0.05)
+    Learner(part, Loader(few, norm=norm, batch_size=20), optimizer=head, device="cpu", precision="float32", progress=False).fit(1)
+    assert all(p.grad is None for p in part.parameters())
+
+
+def test_the_best_weights_must_have_been_kept(tmp_path):
+    def once(select):
+        ours = Learner(small_net(), Loader(few, norm=norm, batch_size=20), Loader(held, norm=norm, batch_size=20), device="cpu", precision="float32",
+                       progress=False, select=select, folder=tmp_path/"run")
+        ours.fit(2)
+    once("last")
+    with pytest.raises(ValueError, match="holds a run that did not keep its best weights; say select='last'"):
+        once("best")
+
+
+@pytest.mark.parametrize("name, value", [("classes", 10), ("classes", nn.Linear(4, 2)), ("normalisation", nn.BatchNorm2d(3)), ("normalisation", ((0.5,) * 3, (0.2,) * 3))])
+def test_a_network_may_mean_something_else_by_these_names(name, value, tmp_path):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+            setattr(self, name, value)
+
+        def forward(self, x):
+            return self.inner(x)
+    net = Own()
+    assert len(learner(net, folder=tmp_path/"run").fit(np.int64(1))) == 1
+
+
+def test_what_is_measured_is_looked_at_too():
+    ours = learner(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)), shapes(20, 10)[0])
+    with pytest.raises(ValueError, match="labels run from .* but the network gives 2 logits"):
+        ours.evaluate(Loader(held, norm=norm, batch_size=20))
+    with pytest.raises(ValueError, match="there is nothing to measure: no picture came"):
+        ours.evaluate([])
+    x, y = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 1, 0], dtype=torch.int32)
+    assert 0 <= ours.evaluate([(x, y)])["accuracy"] <= 1
+    with pytest.raises(ValueError, match="the loss must give one number"):
+        Learner(small_net(), [(x, y)], loss=nn.CrossEntropyLoss(reduction="none"), device="cpu", precision="float32", progress=False).fit(1)
