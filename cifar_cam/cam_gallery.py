@@ -18,6 +18,7 @@ from torch import nn
 
 from . import show as draw
 from .augment import Loader
+from .capture import unwrap
 from .checkpoint import Checkpoints, load_state
 from .data import Images
 from .download import write_atomic
@@ -173,7 +174,10 @@ def cam_film(
     paths = Checkpoints(folder).paths() or Checkpoints(folder/"checkpoints").paths()
     if not paths:
         raise ValueError(f"there is no checkpoint in {folder}; give the run's folder, made with out=... or folder=...")
-    moving, frames = copy.deepcopy(model), []
+    moving, frames = copy.deepcopy(unwrap(model)), []
+    for name in ("classes", "normalisation"):  # a wrapper may carry them
+        if getattr(moving, name, None) is None and carried(model, name) is not None:
+            setattr(moving, name, carried(model, name))
     for path in paths:
         moving.load_state_dict(load_state(path)["model"])
         frames.append(explain(moving, x, labels, targets=[target], **options))

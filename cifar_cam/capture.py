@@ -204,7 +204,7 @@ def check_logits(
     if not torch.is_tensor(logits) or logits.ndim != 2 or len(logits) != images or logits.shape[1] < 2:
         found = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
         raise ValueError(f"the model must return logits of shape ({images}, number of classes), got {found}; "
-                         "wrap it in a module that returns only the logits")
+                         "wrap it in a module that returns only the logits (of one logit z for two classes: 0 and z)")
     broken = int((~torch.isfinite(logits)).any(1).sum())
     if broken:
         raise ValueError(f"the logits of {broken} of {images} images are NaN or infinite; check the model's weights")
@@ -247,8 +247,9 @@ def gradients_at(
     nodes: dict,            # layer -> output
     logits: torch.Tensor,   # (image, class), computed from the nodes
     weights: torch.Tensor,  # (image, target, class) as from `score_weights`
+    zero: bool = False,     # True: zeros where none arrives, instead of an error
 ) -> dict:                  # layer -> (image, target, channel, height, width)
-    "Gradients of every target's score at every node; raises ValueError where none arrives."
+    "Gradients of every target's score at every node; raises ValueError where none arrives, unless `zero`."
     if not logits.requires_grad:
         raise ValueError(f"no gradient leads from the logits to {', '.join(nodes)}; the layer comes after the head or "
                          "is not used for them, or the model's forward detaches it (no_grad, detach)")
@@ -258,6 +259,7 @@ def gradients_at(
     for k, score in enumerate(scores):
         found = torch.autograd.grad(score, list(nodes.values()), retain_graph=k + 1 < len(scores), allow_unused=True)
         for name, gradient in zip(nodes, found):
+            gradient = torch.zeros_like(nodes[name]) if gradient is None and zero else gradient
             if gradient is None:
                 raise ValueError(f"no gradient reaches layer {name!r}: the logits do not depend on its last call; "
                                  "choose another layer")

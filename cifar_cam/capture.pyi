@@ -58,7 +58,7 @@ def score_weights(targets, logits: torch.Tensor) -> torch.Tensor:
     ...
 
 
-def gradients_at(nodes: dict, logits: torch.Tensor, weights: torch.Tensor) -> dict:
+def gradients_at(nodes: dict, logits: torch.Tensor, weights: torch.Tensor, zero: bool=...) -> dict:
     ...
 
 

@@ -445,9 +445,10 @@ def summary(
     shapes, sizes = {}, []
     named = {name: module for name, module in model.named_modules() if name and name.count(".") < depth}
     leaves = [module for module in model.modules() if not list(module.children())]
-    note = lambda name: lambda _, __, out: shapes.__setitem__(name, tuple(out.shape[1:]))
+    first = lambda out: out if torch.is_tensor(out) else first(out[0])  # of several, as recurrent layers give
+    note = lambda name: lambda _, __, out: shapes.__setitem__(name, tuple(first(out).shape[1:]))
     hooks = [module.register_forward_hook(note(name)) for name, module in named.items()]
-    hooks += [module.register_forward_hook(lambda _, __, out: sizes.append(out.numel())) for module in leaves]
+    hooks += [module.register_forward_hook(lambda _, __, out: sizes.append(first(out).numel())) for module in leaves]
     try:
         _answer_to_zeros(model, size)
     finally:

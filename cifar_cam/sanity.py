@@ -114,7 +114,9 @@ def _called_layers(model, x):
         if next(module.parameters(recurse=False), None) is not None:
             module.register_forward_hook(listen(name))
     class_probability(twin, x[:1], [0])
-    return list(called)
+    silent = [name for name, module in twin.named_modules() if name not in called and next(module.parameters(recurse=False), None) is not None]
+    within = lambda name: [part for part in silent if part.startswith(f"{name}.")]  # used by the called one without being called
+    return list(dict.fromkeys(part for name in called for part in (name, *within(name))))
 
 # %% ../nbs/09h_sanity.ipynb #49fbb87b
 def layer_groups(

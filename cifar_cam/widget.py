@@ -194,12 +194,16 @@ def browse(
     Raises ImportError without ipywidgets, ValueError for what nobody can explain."""
     if isinstance(source, Explanation):
         return _over_explanation(source)
+    if strange := sorted(known.keys() - {"normalisation", "classes"}):
+        raise TypeError(f"browse does not know {', '.join(strange)}; beside the pictures it takes normalisation and classes")
     if images is None:
         raise ValueError("a network needs pictures to look at; pass images=, or an Explanation instead of the network")
     model = own_model(source)
     labels = getattr(images, "labels", None) if labels is None else np.asarray(labels)
     size = images.images.shape[1:3] if isinstance(images, Images) else known_size(model, size)
     fitted, _ = gather(images, size, how)
+    if labels is not None and len(labels) != len(fitted):
+        raise ValueError(f"there are {len(labels)} labels for {len(fitted)} pictures; give one for each")
     return _over_model(model, np.stack([f.pixels for f in fitted]), labels, known)
 
 # %% ../nbs/09c_widget.ipynb #f9204268

@@ -18,6 +18,7 @@ from cifar_cam.augment import Loader, Pipeline, Policy, cutout, fill_colour, hfl
 from cifar_cam.batch_augment import BatchPipeline
 from cifar_cam.batch_size import find_batch_size  # noqa: F401, the method comes with it
 from cifar_cam.cam_checks import leaderboard
+from cifar_cam.cam_gallery import cam_film
 from cifar_cam.capture import default_layer
 from cifar_cam.checkpoint import BatchHistory, CheckpointError, Checkpoints, History, import_state_dict, load_model, save_model
 from cifar_cam.cli import main
@@ -31,7 +32,7 @@ from cifar_cam.gradcam import compare_methods, explain
 from cifar_cam.inference import refuse_probabilities
 from cifar_cam.localisation import energy_inside, mask_overlap, pointing_game
 from cifar_cam.lr_finder import LRCurve, RangeTest, lr_find, range_test
-from cifar_cam.model import create_model
+from cifar_cam.model import create_model, summary
 from cifar_cam.more_data import _tiny_members
 from cifar_cam.optim import constant, muon, sgd
 from cifar_cam.own_images import classify, explain_images, suggest_layers
@@ -39,9 +40,11 @@ from cifar_cam.pictures import _used_box, fit, read_image
 from cifar_cam.processes import Team
 from cifar_cam.recipes import fitted_to, recipe, run
 from cifar_cam.report import short_count
+from cifar_cam.sanity import layer_groups, randomised
 from cifar_cam.show import image_grid, image_table
 from cifar_cam.tracking import Tracker, Tracking, following, run_name, track
 from cifar_cam.trainer import Learner
+from cifar_cam.widget import browse
 
 few, held = shapes(train=60, test=20)
 norm = normalisations["half"]
@@ -557,3 +560,58 @@ def test_what_is_measured_is_looked_at_too():
     assert 0 <= ours.evaluate([(x, y)])["accuracy"] <= 1
     with pytest.raises(ValueError, match="the loss must give one number"):
         Learner(small_net(), [(x, y)], loss=nn.CrossEntropyLoss(reduction="none"), device="cpu", precision="float32", progress=False).fit(1)
+
+
+def test_fullgrad_leaves_out_what_the_logits_do_not_use():
+    class Aux(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.aux, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Linear(4, 3)
+
+        def forward(self, x):
+            out = self.conv(x).relu()
+            self.seen = self.aux(out).detach()
+            return self.head(out.mean((2, 3)))
+    assert explain(Aux().eval(), torch.randn(2, 3, 8, 8), targets=[1], method="fullgrad").raw
+
+
+def test_a_film_of_a_wrapped_network(tmp_path):
+    ours = learner(folder=tmp_path/"kept")
+    ours.fit(1)
+    wrapped = torch.optim.swa_utils.AveragedModel(ours.model)
+    assert len(cam_film(wrapped, tmp_path/"kept", few[:2])) >= 1
+
+
+def test_the_summary_of_layers_that_give_several():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru, self.head = nn.GRU(96, 8, batch_first=True), nn.Linear(8, 10)
+
+        def forward(self, x):
+            return self.head(self.gru(x.permute(0, 2, 1, 3).flatten(2))[0].mean(1))
+    assert [row[2] for row in summary(Recurrent()).rows] == [(32, 8), (10,)]
+
+
+def test_parts_that_work_without_being_called_forget_too():
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.attend, self.head = nn.Conv2d(3, 8, 8, 8), nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x):
+            tokens = self.conv(x).flatten(2).transpose(1, 2)
+            return self.head(self.attend(tokens, tokens, tokens)[0].mean(1))
+    net, x = Attends().eval(), torch.randn(1, 3, 32, 32)
+    assert "attend.out_proj" in sum(layer_groups(net, x).values(), [])
+    *_, (_, last) = randomised(net, x)
+    assert not torch.equal(last.attend.out_proj.weight, net.attend.out_proj.weight)
+
+
+def test_browsing_takes_nothing_it_does_not_know():
+    pytest.importorskip("ipywidgets")
+    net = named(small_net(), few.classes)
+    with pytest.raises(TypeError, match="browse does not know nonsense; beside the pictures it takes normalisation and classes"):
+        browse(net, few.images[:3], size=32, nonsense=1)
+    with pytest.raises(ValueError, match="there are 5 labels for 3 pictures; give one for each"):
+        browse(net, few.images[:3], labels=[0] * 5, size=32)
