@@ -477,7 +477,7 @@ class BatchPipeline:
 @patch
 def _apply(self: BatchPipeline, pictures, positions, seed, epoch, late):
     "The operations before normalisation, or the late ones; moves that follow one another are made as one."
-    waiting = None
+    waiting, positions = None, positions.to(torch.int64)  # in smaller numbers the draws would be others
     for step, o in enumerate(self.policy):
         if is_after_norm(o) != late:
             continue
@@ -514,7 +514,7 @@ def pictures(
         raise ValueError(f"this batch pipeline takes bytes (N, {self.shape[0]}, {self.shape[1]}, 3) and one position "
                          f"for each picture, got {images.dtype} of shape {tuple(images.shape)} and {len(positions)} "
                          "positions; make a BatchPipeline for that shape, and leave scaling to it")
-    return self._apply(self._on_device(images), self._on_device(positions).to(torch.int64), seed, epoch, late=False)
+    return self._apply(self._on_device(images), self._on_device(positions), seed, epoch, late=False)
 
 # %% ../nbs/02a_batch_augment.ipynb #f238965a
 @lru_cache(maxsize=8)
@@ -542,7 +542,7 @@ def __call__(
     epoch: int = 0,  # epoch number
 ) -> torch.Tensor:   # float32 (N, 3, H, W) on the device, channels last in memory
     "Augment and normalise a batch; raises ValueError as `pictures` does."
-    positions = self._on_device(positions).to(torch.int64)  # in smaller numbers the draws would be others
+    positions = self._on_device(positions)
     batch = self._normalised(self.pictures(images, positions, seed, epoch))
     return self._apply(batch, positions, seed, epoch, late=True).permute(0, 3, 1, 2)
 

@@ -90,9 +90,7 @@ def plot(
 # %% ../nbs/10_cam_checks.ipynb #1af87733
 @patch
 def _repr_html_(self: Agreement):
-    text = draw.html.escape(repr(self))
-    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
-    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
+    return draw.figure_html(self.plot(), repr(self))
 
 # %% ../nbs/10_cam_checks.ipynb #b1557e3b
 @dataclass(frozen=True)
@@ -332,7 +330,7 @@ def _rows_to_judge(case, chosen):
     for method in chosen:
         for layer in case.layers if has_layers(method) else case.layers[-1:]:
             name = method_name(method) + (f" {layer}" if has_layers(method) and len(case.layers) > 1 else "")
-            rows[unused(name, rows)] = (method, layer)
+            rows[unused(name, rows.__contains__)] = (method, layer)
     return rows
 
 # %% ../nbs/10_cam_checks.ipynb #5d0b5993

@@ -412,7 +412,8 @@ def full_gradients(
         check_logits(logits, len(x))
         nodes = {"input": (picture, picture.detach())} | {f"bias {k}": call for k, call in enumerate(calls)}
         nodes = {name: node for name, node in nodes.items() if name == "input" or node[1].any()}
-        G = gradients_at({name: node for name, (node, _) in nodes.items()}, logits, score_weights(targets, logits), zero=True)  # of layers that the logits do not use
+        weights, outputs = score_weights(targets, logits), {name: node for name, (node, _) in nodes.items()}
+        G = gradients_at(outputs, logits, weights, zero=True)  # of layers that the logits do not use
     return {name: G[name] * precise(bias)[:, None] for name, (_, bias) in nodes.items()}, precise(logits.detach())
 
 # %% ../nbs/08b_cam_methods.ipynb #7aa47b1f

@@ -393,7 +393,7 @@ def _why_not(one, other):
         return (f"{one.name} and {other.name} were tested on other pictures "
                 f"(fingerprints {str(prints[0])[:8]} and {str(prints[1])[:8]}); test both on one set")
     try:
-        evaluate.compare(one.record.predictions, other.record.predictions)
+        evaluate.check_same_pictures(one.record.predictions, other.record.predictions)
     except ValueError as problem:
         return f"{one.name} and {other.name} do not fit each other ({problem})"
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['wrappers', 'wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'same_normalisation', 'carried',
-           'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
+           'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'check_same_pictures', 'compare']
 
 # %% ../nbs/08_evaluate.ipynb #267bf4ee
 import io
@@ -658,15 +658,23 @@ class Comparison:
     difference: float  # second minus first accuracy
     p_value: float     # how often two equally good networks differ as much as here, or more
 
+# %% ../nbs/08_evaluate.ipynb #41be1ab9
+def check_same_pictures(
+    first: Predictions,   # one network's answers
+    second: Predictions,  # another's
+):
+    "Raise ValueError unless the two were made on the same pictures."
+    if not (np.array_equal(first.index, second.index) and np.array_equal(first.labels, second.labels)):
+        raise ValueError("the two predictions were not made on the same pictures (index or labels differ); "
+                         "predict both on one set")
+
 # %% ../nbs/08_evaluate.ipynb #fba197df
 def compare(
     first: Predictions,   # one network's answers
     second: Predictions,  # another's, on the same pictures
 ) -> Comparison:
     "The exact McNemar test; raises ValueError when the two were not made on the same pictures."
-    if not (np.array_equal(first.index, second.index) and np.array_equal(first.labels, second.labels)):
-        raise ValueError("the two predictions were not made on the same pictures (index or labels differ); "
-                         "predict both on one set")
+    check_same_pictures(first, second)
     only_first = int((first.is_correct & ~second.is_correct).sum())
     only_second = int((second.is_correct & ~first.is_correct).sum())
     flips = only_first + only_second

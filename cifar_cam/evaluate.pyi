@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['wrappers', 'wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'same_normalisation', 'carried', 'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'compare']
+__all__ = ['wrappers', 'wilson', 'check_classes', 'Predictions', 'evaluation_mode', 'same_normalisation', 'carried', 'doubt_normalised', 'predict', 'Rows', 'Calibration', 'Comparison', 'check_same_pictures', 'compare']
 
 
 wrappers: tuple
@@ -168,6 +168,10 @@ def doubt_normalised(x: torch.Tensor, norm) -> None:
 
 
 def predict(model: torch.nn.Module, images_or_loader, normalisation=..., batch_size: int | None=..., device=..., precision: str | None=..., tta: str | None=..., classes=...) -> Predictions:
+    ...
+
+
+def check_same_pictures(first: Predictions, second: Predictions) -> None:
     ...
 
 

@@ -452,11 +452,8 @@ def plot(
 # %% ../nbs/09_gradcam.ipynb #ee704ef6
 @patch
 def _repr_html_(self: Explanation):
-    text = draw.html.escape(repr(self) + (f". Note: {self.note}" if self.note else ""))
-    if self.pictures is None:
-        return f"<p>{text}</p>"
-    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
-    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
+    text = repr(self) + (f". Note: {self.note}" if self.note else "")
+    return f"<p>{draw.html.escape(text)}</p>" if self.pictures is None else draw.figure_html(self.plot(), text)
 
 # %% ../nbs/09_gradcam.ipynb #3ff9753e
 @patch
@@ -507,11 +504,13 @@ def plot_layers(
 
 # %% ../nbs/09_gradcam.ipynb #ce35bbde
 def unused(
-    name: str,  # what something is to be called
-    names,      # those that are taken
+    name: str,        # what something is to be called
+    is_taken,         # function of a name
+    join: str = " ",  # what stands before the number
 ) -> str:
     "The name, with a number behind it where it is taken; two lambdas have the same."
-    return next(one for one in itertools.chain([name], (f"{name} {k}" for k in itertools.count(2))) if one not in names)
+    numbered = itertools.chain([name], (f"{name}{join}{k}" for k in itertools.count(2)))
+    return next(one for one in numbered if not is_taken(one))
 
 # %% ../nbs/09_gradcam.ipynb #fbbe0d55
 shown_methods = ("gradcam", "hirescam", "layercam", "ablationcam", "eigencam", "occlusion", "guided-backprop")
@@ -532,7 +531,7 @@ def compare_methods(
         return None if cam_method(name)[0] in input_methods else layers
     found = {}
     for name in names:
-        found[unused(cam_method(name)[0], found)] = explain(model, x, labels, layers_for(name), [target], name, **known)
+        found[unused(cam_method(name)[0], found.__contains__)] = explain(model, x, labels, layers_for(name), [target], name, **known)
     return found
 
 # %% ../nbs/09_gradcam.ipynb #7f39fb26

@@ -8,7 +8,6 @@ __all__ = ['gather', 'own_model', 'known_normalisation', 'known_size', 'model_fr
            'Layers', 'suggest_layers']
 
 # %% ../nbs/09b_own_images.ipynb #65c3eb56
-import itertools
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,7 +30,7 @@ from .data import Images, Normalisation, normalisations
 from .data import normalisation as as_normalisation
 from .download import plain, write_atomic
 from .evaluate import carried, same_normalisation
-from .gradcam import Explanation, explain
+from .gradcam import Explanation, explain, unused
 from .inference import answers
 from .model import create_model
 from .pictures import (Picture, draw_used, fit, page_address, picture_endings, read_image, two_sides,
@@ -513,8 +512,7 @@ def save(
     folder, used, paths = Path(folder), set(), []
     for i, name in enumerate(self.names):
         stem = "".join(c if c.isalnum() or c in "-_ " else "_" for c in Path(name).stem).strip() or "picture"
-        numbered = itertools.chain([stem], (f"{stem}-{k}" for k in itertools.count(2)))
-        free = next(one for one in numbered if one.lower() not in used)  # some systems do not tell A.png from a.png
+        free = unused(stem, lambda one: one.lower() in used, "-")  # some systems do not tell A.png from a.png
         used.add(free.lower())
         paths.append(draw.save_figure(self.plot_picture(i), folder/f"{free}.png", close=True))
     written = (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()

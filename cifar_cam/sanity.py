@@ -326,9 +326,7 @@ def plot(
 # %% ../nbs/09h_sanity.ipynb #95c5ac58
 @patch
 def _repr_html_(self: SanityCheck):
-    text = draw.html.escape(repr(self))
-    picture = draw.png_uri(draw.png_bytes(self.plot(), close=True))
-    return f'<figure><img src="{picture}" alt="{text}" style="max-width:100%"><figcaption>{text}</figcaption></figure>'
+    return draw.figure_html(self.plot(), repr(self))
 
 # %% ../nbs/09h_sanity.ipynb #84d5d5fc
 def plot_sanity(

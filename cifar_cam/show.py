@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['as_pictures', 'denormalise', 'literal', 'new_axes', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge',
            'show_overlay', 'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri',
-           'nearest', 'html_table']
+           'figure_html', 'nearest', 'html_table']
 
 # %% ../nbs/00a_show.ipynb #7cde0e97
 import base64
@@ -610,6 +610,15 @@ def png_uri(
     "The figure as a text that can stand in an HTML page in place of an address."
     data = figure if isinstance(figure, bytes) else png_bytes(figure)
     return "data:image/png;base64," + base64.b64encode(data).decode()
+
+# %% ../nbs/00a_show.ipynb #19c6e89d
+def figure_html(
+    figure,     # matplotlib Figure or Axes; it is closed
+    text: str,  # what stands below it, and is read aloud in its place
+) -> str:
+    "A figure with its text, as HTML for a notebook."
+    words = html.escape(text)
+    return f'<figure><img src="{png_uri(png_bytes(figure, close=True))}" alt="{words}" style="max-width:100%"><figcaption>{words}</figcaption></figure>'
 
 # %% ../nbs/00a_show.ipynb #93a94d1a
 def nearest(

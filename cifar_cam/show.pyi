@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from pathlib import Path
 import numpy as np
 
-__all__ = ['as_pictures', 'denormalise', 'literal', 'new_axes', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge', 'show_overlay', 'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'nearest', 'html_table']
+__all__ = ['as_pictures', 'denormalise', 'literal', 'new_axes', 'show_image', 'image_grid', 'image_table', 'heat', 'enlarge', 'show_overlay', 'show_heat', 'blend', 'curves', 'matrix', 'bars', 'png_bytes', 'save_figure', 'png_uri', 'figure_html', 'nearest', 'html_table']
 
 
 def as_pictures(x) -> np.ndarray:
@@ -76,6 +76,10 @@ def save_figure(figure, path: Path | str, dpi: int=..., close: bool=...) -> Path
 
 
 def png_uri(figure) -> str:
+    ...
+
+
+def figure_html(figure, text: str) -> str:
     ...
 
 
