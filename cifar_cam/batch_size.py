@@ -9,6 +9,7 @@ __all__ = ['BatchSizes']
 import copy
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from fastcore.basics import patch
 from . import show as draw
 from .augment import random_states, restore_random_states
 from .inference import answers, evaluating
+from .lr_finder import untouched
 from .machine import kept_memory, out_of_memory
 from .trainer import Alone, Learner
 
@@ -78,11 +80,21 @@ def _fitting_speed(learner, size, shape, steps):
             raise
 
 # %% ../nbs/07a_batch_size.ipynb #5983568a
+def _first_pictures(batches):
+    "The pictures of the first batch, taken without a trace; None where batches can be gone through only once."
+    if isinstance(batches, Iterator):
+        return None
+    with untouched(batches):
+        return next((batch[0] for batch in batches), None)
+
+
 def _picture_shape(learner):
-    "The shape of the pictures that a learner trains on: its loader's, else what the network was made for, else CIFAR's."
+    "The shape of the pictures that a learner trains on: (channels, height, width)."
     images = getattr(learner.train, "images", None)
-    sides = getattr(images, "images", images).shape[1:3] if images is not None else getattr(learner.model, "input_size", (32, 32))
-    return 3, *map(int, sides)
+    if images is not None:
+        return 3, *map(int, getattr(images, "images", images).shape[1:3])
+    first = _first_pictures(learner.train)
+    return (3, *getattr(learner.model, "input_size", (32, 32))) if first is None else tuple(first.shape[1:])
 
 # %% ../nbs/07a_batch_size.ipynb #ffb745d1
 @patch

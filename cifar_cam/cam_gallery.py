@@ -67,13 +67,16 @@ def plot_confused(
     tile: float = 0.96,               # width of a tile in inches
     **options,                        # passed to `explain`: method, …
 ):  # matplotlib Figure
-    "Confused pairs above their contrast maps, `options` go to `explain`; raises ValueError when there is no mistake."
-    found = confused_pairs(predict(model, images) if predictions is None else predictions, pairs)
+    """Confused pairs above their contrast maps, `options` go to `explain`; raises ValueError when there is no mistake, and for
+    predictions of another set."""
+    predictions = predict(model, images) if predictions is None else predictions
+    found = confused_pairs(predictions, pairs)
     if not found:
         raise ValueError(f"there is no confusion to show: all {len(images)} pictures are classified correctly")
     cells, titles = [], []
     for true, seen, positions in found:
-        why = explain(model, images[positions[:count]], layers=layer, targets=[(seen, true)], **options)
+        predictions.pictures(images, positions)  # refuses another set than these predictions are of
+        why = explain(model, images[predictions.index[positions[:count]]], layers=layer, targets=[(seen, true)], **options)
         cells += _contrast_rows(why)
         heading = f"{images.classes[true]}\ntaken for\n{images.classes[seen]}\n({len(positions)}×)"
         titles += [heading, "predicted\n− true"]
@@ -86,11 +89,12 @@ def plot_confused(
 class ClassMeans:
     "Mean picture and mean map of every class; made by `class_means`, shows itself."
     pictures: np.ndarray   # float (class, height, width, 3) in 0..1; NaN for a class without pictures
-    maps: np.ndarray       # float (class, height, width) in 0..1
+    maps: np.ndarray       # float (class, height, width) in 0..1, of signed maps in -1..1
     counts: np.ndarray     # pictures of each class, int (class,)
     classes: tuple         # class names
     layer: str             # the layer explained
     method: str            # name of the method
+    colours: str = ""      # what red and blue mean; empty for maps that only speak for a class
 
     def __repr__(self):
         pictures = int(self.counts.sum())
@@ -118,11 +122,11 @@ def class_means(
     groups = [np.flatnonzero(kept & (images.labels == k)) for k in range(len(images.classes))]
     mean = lambda values: np.stack([values[g].mean(0) if len(g) else np.full(values.shape[1:], np.nan) for g in groups])
     return ClassMeans(mean(why.pictures), mean(maps), np.array([len(g) for g in groups]), tuple(images.classes),
-                      why.layers[0], why.method)
+                      why.layers[0], why.method, why.colour_words())
 
 # %% ../nbs/09a_cam_gallery.ipynb #b44d783a
-def _heat(map, limit):
-    return lambda ax: draw.show_heat(map, ax, map.shape, limit)
+def _heat(map, limit, signed):
+    return lambda ax: draw.show_heat(map, ax, map.shape, limit, signed)
 
 # %% ../nbs/09a_cam_gallery.ipynb #964ab1c6
 @patch
@@ -133,14 +137,14 @@ def plot(
 ):  # matplotlib Figure
     "Mean pictures above mean maps, one column for each class that has pictures."
     known = np.flatnonzero(self.counts)
-    limit = float(np.nanmax(self.maps)) or None
+    limit = float(np.nanmax(np.abs(self.maps))) or None
     cells, titles, names = [], [], []
     for start in range(0, len(known), columns):
         block = known[start:start + columns]
-        cells += [[self.pictures[k] for k in block], [_heat(self.maps[k], limit) for k in block]]
+        cells += [[self.pictures[k] for k in block], [_heat(self.maps[k], limit, bool(self.colours)) for k in block]]
         titles += [[f"{self.classes[k]} ({self.counts[k]})" for k in block], [""] * len(block)]
         names += ["mean\npicture", "mean\nmap"]
-    note = f"{self.method} at {self.layer}; each picture's map scaled to 1 before the mean; one colour scale for all"
+    note = f"{self.method} at {self.layer}; each picture's map scaled to 1 before the mean; one colour scale for all" + f"; {self.colours}" * bool(self.colours)
     return draw.image_table(cells, names, cell_titles=titles, tile=tile, note=note)
 
 # %% ../nbs/09a_cam_gallery.ipynb #efa8c46d

@@ -18,6 +18,7 @@ class ClassMeans:
     classes: tuple
     layer: str
     method: str
+    colours: str = ...
 
     def __repr__(self):
         ...

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from . import download as fetch
 from . import show as draw
 from .download import plain
-from .pictures import fit, image_size, picture_endings, read_image
+from .pictures import fit, image_size, picture_endings, read_image, way_to_fit
 
 # %% ../nbs/01_data.ipynb #3af4064d
 @dataclass(frozen=True)
@@ -753,7 +753,7 @@ def image_folder(
     max_bytes: int = 4_000_000_000,  # memory that the pictures may take
 ) -> tuple:                        # (training `Images`, test `Images`); their note says what was decided
     "Read a folder of class folders; raises FileNotFoundError or ValueError naming the folder or files at fault."
-    root = Path(path)
+    root, how = Path(path), way_to_fit(how)
     if not _there(root, "is_dir"):
         raise FileNotFoundError(f"no folder {plain(root)}; give a folder that holds one folder of pictures for each "
                                 "class")

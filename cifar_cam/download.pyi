@@ -1,7 +1,7 @@
 # Written by nbs/_tools/stubs.py; do not edit.
 from pathlib import Path
 
-__all__ = ['sync_folder', 'write_atomic', 'sha256_file', 'plain', 'cache_dir', 'DownloadError', 'download', 'archive_members', 'archive_names', 'read_cifar_pickle']
+__all__ = ['sync_folder', 'write_atomic', 'sha256_file', 'plain', 'DownloadError', 'download', 'cache_dir', 'archive_members', 'archive_names', 'read_cifar_pickle']
 
 
 class DownloadError(OSError):
@@ -24,11 +24,11 @@ def plain(text) -> str:
     ...
 
 
-def cache_dir() -> Path:
+def download(urls, path: Path | str, sha256: str | None=..., size: int | None=..., timeout: float=..., minimum_speed: float=..., patience: float=..., rounds: int=..., progress: bool | None=..., nearby: tuple=...) -> Path:
     ...
 
 
-def download(urls, path: Path | str, sha256: str | None=..., size: int | None=..., timeout: float=..., minimum_speed: float=..., patience: float=..., rounds: int=..., progress: bool | None=..., nearby: tuple=...) -> Path:
+def cache_dir() -> Path:
     ...
 
 

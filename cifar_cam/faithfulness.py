@@ -8,6 +8,7 @@ __all__ = ['removal_ranks', 'replaced', 'Curve', 'deletion', 'insertion', 'imput
 # %% ../nbs/09g_faithfulness.ipynb #1f8cef2e
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def replaced(
         return _blurred(_blurred(x).transpose(2, 3)).transpose(2, 3)
     if replacement == "mean":
         return x.mean((2, 3), keepdim=True).expand_as(x)
-    if isinstance(replacement, (int, float)) and math.isfinite(replacement):
+    if isinstance(replacement, Real) and math.isfinite(replacement):
         return torch.full_like(x, replacement)
     raise ValueError(f"unknown replacement {replacement!r}; choose mean, blur, or a number in normalised units")
 
@@ -85,7 +86,7 @@ class Curve:
 # %% ../nbs/09g_faithfulness.ipynb #9db1997b
 def _checked_maps(maps, x):
     "The maps as a tensor, one of finite numbers for each image; else ValueError."
-    maps = torch.as_tensor(maps)
+    maps = torch.as_tensor(maps).detach().cpu()
     if maps.ndim != 3 or len(maps) != len(x) or not maps.isfinite().all():
         raise ValueError(f"there must be {len(x)} maps of finite numbers, one for each image, got {tuple(maps.shape)}; take "
                          "explanation.raw[layer][:, target]")

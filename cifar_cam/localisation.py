@@ -18,7 +18,7 @@ def _on_masks(maps, masks):
     if masks.ndim != 3 or len(masks) != len(maps) or masks.dtype != torch.bool:
         raise ValueError(f"masks must be truth values (image, height, width) for {len(maps)} images, "
                          f"got {masks.dtype} of shape {tuple(masks.shape)}")
-    maps = torch.as_tensor(maps)
+    maps = torch.as_tensor(maps).detach().cpu()
     if not maps.isfinite().all():
         raise ValueError("a map holds NaN or infinite values, and no place of it is the strongest; leave those images out")
     empty = int((~masks.flatten(1).any(1)).sum())

@@ -1,9 +1,12 @@
 # Written by nbs/_tools/stubs.py; do not edit.
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 import numpy as np
 import torch
 
-__all__ = ['smooth', 'LRCurve', 'lr_find', 'RangeTest', 'range_test']
+__all__ = ['smooth', 'LRCurve', 'untouched', 'lr_find', 'RangeTest', 'range_test']
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,6 +92,11 @@ class RangeTest:
 
 
 def smooth(losses, beta: float=...) -> np.ndarray:
+    ...
+
+
+@contextmanager
+def untouched(loader) -> Iterator[Any]:
     ...
 
 

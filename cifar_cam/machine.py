@@ -66,7 +66,7 @@ def fastest_precision(
         return "float32"
     real_bfloat16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     half = "bfloat16" if real_bfloat16 else "float16"
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seconds = {name: min(_step_seconds(device, precisions[name], 8) for _ in range(3))
                    for name in ("float32", half)}
     return half if seconds[half] < 0.83 * seconds["float32"] else "float32"

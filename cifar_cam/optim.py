@@ -121,12 +121,16 @@ def one_cycle(
     annihilation: float = 0.0,         # share of the run for a third phase, down to `lr_final`
     lr_final: float | None = None,     # rate at the end of that phase; default: lr_end / 100
 ) -> Schedule:
-    "Up to `lr_max` at `peak_epoch`, down to `lr_end`; raises ValueError when the peak is not inside the run."
+    """Up to `lr_max` at `peak_epoch`, down to `lr_end`; raises ValueError when the peak is not inside the run, and for an
+    impossible third phase."""
     _check_length(epochs, steps_per_epoch, lr_max=lr_max, lr_start=lr_start, lr_end=lr_end, lr_final=lr_final)
     peak_epoch = 0.3 * epochs if peak_epoch is None else peak_epoch
+    if not 0 <= annihilation < 1:
+        raise ValueError(f"annihilation={annihilation} is the share of the run for a third phase; it must be at least 0 and below 1")
     if not 0 < peak_epoch < epochs * (1 - annihilation):
-        raise ValueError(f"the peak at epoch {peak_epoch:g} must lie inside the run of {epochs} epochs; "
-                         "move it or train longer")
+        third = f", before its third phase at epoch {epochs * (1 - annihilation):g}; move it or shorten that phase (annihilation)"
+        raise ValueError(f"the peak at epoch {peak_epoch:g} must lie inside the run of {epochs} epochs"
+                         f"{third if annihilation else '; move it or train longer'}")
     if shape not in _shapes:
         raise ValueError(f"unknown shape {shape!r}; choose one of {', '.join(_shapes)}")
     start, end = lr_max / 25 if lr_start is None else lr_start, lr_max / 1000 if lr_end is None else lr_end

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from pathlib import Path
 import numpy as np
 
-__all__ = ['picture_endings', 'ways_to_fit', 'within', 'page_address', 'Picture', 'read_image', 'two_sides', 'Fitted', 'fit', 'draw_used', 'image_size']
+__all__ = ['picture_endings', 'ways_to_fit', 'within', 'page_address', 'Picture', 'read_image', 'way_to_fit', 'two_sides', 'Fitted', 'fit', 'draw_used', 'image_size']
 
 
 picture_endings: tuple
@@ -50,6 +50,10 @@ def page_address(shown, longest: int=...) -> str:
 
 
 def read_image(source, page: int=..., background: tuple=..., largest: int=..., name: str=...) -> Picture:
+    ...
+
+
+def way_to_fit(how: str) -> str:
     ...
 
 

@@ -611,6 +611,9 @@ class Run:
 def _plan(recipe_, learner, settings=None):
     """The schedule of a recipe; raises ValueError for one that cannot be, and for layers to explain that the network does
     not have. Without `settings` a rate to be found is 1."""
+    if recipe_.schedule.get("lr_max") == "find" and getattr(learner.team, "sync_batch_norm", False):
+        raise ValueError("batch normalisation over all processes needs every process in each step, and a rate is found by one alone; give "
+                         "the schedule a number for lr_max, or leave --sync-batch-norm out")
     for layer in recipe_.explain_layers:
         find_layer(unwrap(learner.model), layer)
     settings = settings or {k: 1.0 if v == "find" else v for k, v in recipe_.schedule.items()}

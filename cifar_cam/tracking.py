@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import re
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -25,7 +26,7 @@ from PIL import Image
 
 from . import show as draw
 from .augment import random_states, restore_random_states
-from .checkpoint import History, read_json
+from .checkpoint import History, read_history, read_json
 from .download import write_atomic
 
 # %% ../nbs/10c_tracking.ipynb #b718465d
@@ -232,9 +233,10 @@ def pixels(
 def run_name(
     record: dict,  # what `Tracker.start` is given
 ) -> str:
-    "The run folder's name and six hexadecimal digits that tell it from others of that name."
+    "The run folder's name, a dash for each sign that a tracker refuses, and six hexadecimal digits that tell it from others."
     identity = json.dumps([record.get(k) for k in ("digest", "seed", "started")])
-    return f"{Path(record['folder']).resolve().name}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
+    name = re.sub(r"""['"/\\#?%:]""", "-", Path(record["folder"]).resolve().name)
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
 
 # %% ../nbs/10c_tracking.ipynb #2838e1bb
 def run_settings(
@@ -464,9 +466,9 @@ def track(
     tracking, record, metrics = Tracking(trackers), _json(folder/"run.json"), _json(folder/"metrics.json")
     if any(isinstance(one, RunFiles) for one in tracking.trackers):
         raise ValueError("the tracker files writes into the run's own folder, which holds all this already; leave it out")
-    history = folder/"history.csv"
+    history = read_history(folder)  # before anybody is told anything
     tracking.start({**record, "folder": str(folder)})
-    for row in History.from_csv(history.read_text()) if history.is_file() else ():
+    for row in history:
         tracking.epoch(row)
     tracking.figures(folder/"figures")
     tracking.finish(metrics)

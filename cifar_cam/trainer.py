@@ -878,6 +878,27 @@ def fit_one_cycle(
     return self.fit(epochs, one_cycle(lr_max, epochs, len(self.train), peak_epoch, **options), extend)
 
 # %% ../nbs/07_trainer.ipynb #5018f544
+class _AsTrained:
+    "A loader whose first batch is looked at, as `fit` does, and whose labels are whole numbers of 64 bits."
+    def __init__(self, learner, loader):
+        self.learner, self.loader, self.looked = learner, loader, False
+
+    def __getattr__(self, name):  # what else the sweep asks of a loader
+        return getattr(self.loader, name)
+
+    def _look(self, batch):
+        check_batch(batch)
+        with evaluating(self.learner.model) as model, self.learner._autocast():
+            check_answers(answers(model, batch[0].to(self.learner.device)), batch[1])
+        self.looked = True
+
+    def __iter__(self):
+        for batch in self.loader:
+            if not self.looked:
+                self._look(batch)
+            yield batch[0], batch[1].to(torch.int64)
+
+# %% ../nbs/07_trainer.ipynb #f0223b40
 @patch
 def lr_find(
     self: Learner,
@@ -886,7 +907,7 @@ def lr_find(
     """Sweep the learning rate with what this learner would train with, but for an L1 penalty; leaves no trace.
 
     `settings` are those of `lr_finder.lr_find`: lr_min, lr_max, steps, sweeps, confirm, …
-    Raises KeyboardInterrupt when stopped."""
+    Raises ValueError for batches that do not fit the network, as `fit` does, KeyboardInterrupt when stopped."""
     with Interrupt() as interrupt:
         def ask():
             if interrupt.pressed:
@@ -896,7 +917,9 @@ def lr_find(
             ask()
             return self.loss(logits, labels)
         loss.__wrapped__ = self.loss
-        curve = lr_finder.lr_find(self.model, self.team.whole(self.train), loss, self.optimizer,
+        if settings.get("valid") is not None:
+            settings["valid"] = _AsTrained(self, settings["valid"])
+        curve = lr_finder.lr_find(self.model, _AsTrained(self, self.team.whole(self.train)), loss, self.optimizer,
                                   autocast=precisions[self.precision], **settings)
         ask()
         return curve

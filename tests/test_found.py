@@ -1,4 +1,5 @@
 "Faults that readers of the code have found: each was reproduced here before it was mended."
+import contextlib
 import copy
 import json
 import math
@@ -13,17 +14,18 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cifar_cam import machine
 from cifar_cam.app import create_app, save_space
 from cifar_cam.augment import Loader, Pipeline, Policy, cutout, fill_colour, hflip, pad_crop
 from cifar_cam.batch_augment import BatchPipeline
 from cifar_cam.batch_size import find_batch_size  # noqa: F401, the method comes with it
 from cifar_cam.cam_checks import leaderboard
-from cifar_cam.cam_gallery import cam_film
+from cifar_cam.cam_gallery import cam_film, class_means
 from cifar_cam.capture import default_layer
 from cifar_cam.checkpoint import BatchHistory, CheckpointError, Checkpoints, History, import_state_dict, load_model, save_model
 from cifar_cam.cli import main
 from cifar_cam.compare import compare
-from cifar_cam.data import Images, normalisations, shapes
+from cifar_cam.data import Images, image_folder, load_data, normalisations, shapes
 from cifar_cam.download import download
 from cifar_cam.evaluate import Predictions, _check_output
 from cifar_cam.export import export_onnx, save_pretrained
@@ -32,13 +34,14 @@ from cifar_cam.gradcam import compare_methods, explain
 from cifar_cam.inference import refuse_probabilities
 from cifar_cam.localisation import energy_inside, mask_overlap, pointing_game
 from cifar_cam.lr_finder import LRCurve, RangeTest, lr_find, range_test
+from cifar_cam.machine import fastest_precision
 from cifar_cam.model import create_model, summary
 from cifar_cam.more_data import _tiny_members
 from cifar_cam.optim import constant, muon, sgd
 from cifar_cam.own_images import classify, explain_images, suggest_layers
 from cifar_cam.pictures import _used_box, fit, read_image
 from cifar_cam.processes import Team
-from cifar_cam.recipes import fitted_to, recipe, run
+from cifar_cam.recipes import _plan, fitted_to, recipe, run
 from cifar_cam.report import short_count
 from cifar_cam.sanity import layer_groups, randomised
 from cifar_cam.show import image_grid, image_table
@@ -615,3 +618,126 @@ def test_browsing_takes_nothing_it_does_not_know():
         browse(net, few.images[:3], size=32, nonsense=1)
     with pytest.raises(ValueError, match="there are 5 labels for 3 pictures; give one for each"):
         browse(net, few.images[:3], labels=[0] * 5, size=32)
+
+
+def batches_of(x, labels, size=10):
+    return [(x[k:k + size], labels[k:k + size]) for k in range(0, len(x), size)]
+
+
+@pytest.mark.parametrize("labels, fix", [
+    (torch.arange(40) % 10 + 1, "count the labels from 0"), ((torch.arange(40) % 10)[:, None], r"a column with y\[:, 0\]")])
+def test_a_sweep_refuses_what_training_refuses(labels, fix):
+    trained = Learner(small_net(), batches_of(torch.randn(40, 3, 32, 32), labels), device="cpu", precision="float32", progress=False)
+    with pytest.raises(ValueError, match=fix):
+        trained.lr_find(steps=5)
+    with pytest.raises(ValueError, match=fix):
+        trained.fit(1)
+
+
+def test_a_sweep_takes_the_labels_that_training_takes():
+    x, labels = torch.randn(40, 3, 32, 32), torch.arange(40, dtype=torch.int32) % 10
+    trained = Learner(small_net(), batches_of(x, labels), device="cpu", precision="float32", progress=False)
+    assert len(trained.lr_find(steps=5, valid=[(x, labels)], judge="valid").losses) == 5
+
+
+def test_a_sweep_puts_a_loaders_own_generator_back():
+    own = torch.Generator().manual_seed(3)
+    pictures = torch.utils.data.TensorDataset(torch.randn(40, 3, 32, 32), torch.arange(40) % 10)
+    batches = torch.utils.data.DataLoader(pictures, batch_size=10, shuffle=True, generator=own)
+    before = own.get_state()
+    lr_find(small_net(), batches, steps=5)
+    range_test(small_net(), batches, epochs=2)
+    assert torch.equal(own.get_state(), before)
+
+
+def test_no_validation_pictures_are_not_taken_for_no_validation():
+    x, labels = torch.randn(40, 3, 32, 32), torch.arange(40) % 10
+    with pytest.raises(ValueError, match="validation batches gave no pictures"):
+        lr_find(small_net(), batches_of(x, labels), steps=40, confirm=3, valid=[], lr_min=1e-3, lr_max=0.3)
+
+
+def test_sweeps_in_one_and_the_same_order_give_no_interval():
+    x, labels = torch.randn(40, 3, 32, 32), torch.arange(40) % 10
+    same = lr_find(small_net(), batches_of(x, labels), steps=20, sweeps=3)
+    assert len(same.repeats) == 2 and same.interval is None
+
+
+def test_batch_sizes_are_searched_with_the_pictures_trained_on():
+    seen = []
+    net = small_net()
+    net.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[1:])))
+    pictures = torch.utils.data.TensorDataset(torch.randn(20, 3, 48, 48), torch.arange(20) % 10)
+    trained = Learner(net, torch.utils.data.DataLoader(pictures, batch_size=10), device="cpu", precision="float32", progress=False)
+    trained.find_batch_size(smallest=2, largest=2, steps=1)
+    assert set(seen) == {(3, 48, 48)}
+
+
+def test_class_means_of_signed_maps_keep_their_sign():
+    mean = class_means(named(small_net(), few.classes), few, target=few.classes[:2], layer="layer2", correct_only=False)
+    assert np.nanmin(mean.maps) < 0 and "blue against" in mean.colours
+    drawn = [text.get_text() for text in mean.plot().texts]
+    assert any("blue against" in text for text in drawn)
+    plt.close("all")
+
+
+def test_maps_that_still_have_a_gradient_can_be_scored():
+    net, x, maps = named(small_net()), torch.randn(2, 3, 32, 32), torch.rand(2, 8, 8, requires_grad=True)
+    masks = np.zeros((2, 32, 32), bool)
+    masks[:, 8:16, 8:16] = True
+    assert energy_inside(maps, masks).shape == (2,)
+    assert deletion(net, x, [0, 1], maps, steps=2, replacement=np.float32(0.5)).values.shape == (2, 3)
+
+
+def test_a_way_to_fit_that_is_none_is_not_blamed_on_the_pictures(tmp_path):
+    for name in "ab":
+        (tmp_path/name).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path/name/"one.png")
+    with pytest.raises(ValueError, match="unknown way 'squash' to fit a picture; choose one of crop, pad, stretch"):
+        image_folder(tmp_path, how="squash")
+
+
+def idx_files(folder, pictures=3):
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (folder/f"{part}-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + np.array([pictures, 28, 28], ">i4").tobytes()
+                                                         + bytes(pictures * 784))
+        (folder/f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + np.array([pictures], ">i4").tobytes() + bytes(range(pictures)))
+    return folder
+
+
+def test_clothes_are_not_read_as_digits(tmp_path, monkeypatch):
+    raw = idx_files(tmp_path/"FashionMNIST"/"raw")
+    monkeypatch.chdir(raw)
+    assert {load_data(path)[0].name for path in (raw, ".")} == {"fashion-mnist"}
+    assert load_data(idx_files(tmp_path/"digits"))[0].name == "mnist"
+
+
+def test_a_damaged_history_is_named_before_a_tracker_is_told(tmp_path):
+    class Listens(Tracker):
+        def start(self, record):
+            raise AssertionError("told too early")
+    (tmp_path/"run.json").write_text("{}")
+    (tmp_path/"history.csv").write_text("epoch,lr\n1,0.x\n")
+    with pytest.raises(CheckpointError, match="history.csv is damaged"):
+        track(tmp_path, [Listens()])
+
+
+def test_a_rate_is_not_searched_where_every_step_needs_every_process():
+    trained = learner()
+    trained.team = Team.__new__(Team)
+    trained.team.sync_batch_norm = True
+    with pytest.raises(ValueError, match="leave --sync-batch-norm out"):
+        _plan(recipe("demo", schedule=dict(recipe("demo").schedule, lr_max="find"), explain_layers=()), trained)
+
+
+def test_the_timing_of_precisions_leaves_the_gpus_random_numbers_alone(monkeypatch):
+    kept = []
+
+    @contextlib.contextmanager
+    def fork(devices):
+        kept.extend(devices)
+        yield
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **settings: True)
+    monkeypatch.setattr(machine, "_step_seconds", lambda device, dtype, steps: 1.0)
+    assert fastest_precision(torch.device("cuda", 7)) == "float32" and kept == [torch.device("cuda", 7)]
