@@ -122,8 +122,9 @@ def _predictions(subject, images):
     "The network's answers: those its run folder keeps, where they are for these pictures, or computed now."
     saved = Path(subject.folder or "")/"predictions.npz"
     if subject.folder is not None and saved.is_file():
-        kept = Predictions.load(saved)
-        if np.array_equal(kept.labels, images.labels) and np.array_equal(kept.index, np.arange(len(images))):
+        kept, tested_on = Predictions.load(saved), read_json(saved.parent/"run.json").get("data", {}).get("test_fingerprint")
+        same = np.array_equal(kept.labels, images.labels) and np.array_equal(kept.index, np.arange(len(images)))
+        if same and tested_on in (None, images.fingerprint()):
             return kept
     (height, width), wanted = images.images.shape[1:3], tuple(_size_of(subject))
     if (height, width) != wanted:
@@ -386,7 +387,7 @@ class _Desk:
             return picture, picture
         if chosen and chosen[0] == "example":
             return self.examples[chosen[1]], chosen
-        if chosen and chosen[1] == subject.name:
+        if chosen and self.subjects.get(chosen[1]) is subject:
             return self.mistakes.of(subject)[0][list(chosen[2])], chosen
         return None, None
 
@@ -440,7 +441,8 @@ def page_of_mistakes(self: _Desk, model, order, many, number):
         shown = wrong[number * int(many):(number + 1) * int(many)]
         names, seen = images.classes, answers.predicted
         words = [f"{names[images.labels[k]]} → {names[seen[k]]} {answers.confidence[k]:.2f}" for k in shown]
-        where = f"Page {number + 1} of {pages}: {len(wrong):,} mistakes in {len(images):,} pictures"
+        among = f" in {len(images):,} pictures" if len(wrong) < len(images) else ""  # a Space has mistakes only: no share of them
+        where = f"Page {number + 1} of {pages}: {len(wrong):,} mistakes{among}"
         return _said(where), list(zip(images.images[shown], words)), number, shown.tolist()
     except _problems as problem:
         return _said(plain(" ".join(str(problem).split())), problem=True), [], 0, []
@@ -451,7 +453,7 @@ def pick(self: _Desk, kind, model, mode, chosen):
     "Something was chosen: (an empty upload box, what was chosen, the mode that goes with it)."
     if kind == "example":
         return None, ("example", chosen), "likeliest" if mode == "truth" else mode
-    return None, ("mistake", self.subjects[model].name, tuple(chosen)), "truth" if mode == "likeliest" else mode
+    return None, ("mistake", model, tuple(chosen)), "truth" if mode == "likeliest" else mode
 
 # %% ../nbs/13a_app.ipynb #1a53de2a
 @patch
@@ -663,6 +665,18 @@ def _mistakes_along(subject, asked):
     return images[wrong] if len(wrong) else None
 
 # %% ../nbs/13a_app.ipynb #f476c192
+def _refuse_others(folder, files):
+    "Raise ValueError for a folder with files of these names that no Space written here put there."
+    app, readme = folder/"app.py", folder/"README.md"
+    first = lambda path: path.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if path.is_file() else ""
+    if first(app) == _space_app.partition("\n")[0]:
+        return
+    strange = [name for name in files if (folder/name).exists() and not (name == "README.md" and first(readme) == "---")]
+    if strange:
+        raise ValueError(f"{plain(folder)} holds other things ({', '.join(strange[:3])}), which would be lost; choose a new folder, or "
+                         "an empty Space")
+
+
 def save_space(
     folder: Path | str,  # where to; made if missing
     run=None,        # run folder, loaded run, .safetensors file, our own network; None: the one in the package
@@ -671,8 +685,10 @@ def save_space(
     title: str = "What does the network see?",  # the Space's title
     license: str = None,  # for the Space's settings, e.g. "apache-2.0"
 ) -> list:           # the paths written
-    "Write a folder that is a Hugging Face Space and runs on any machine; raises what `create_app` raises."
+    """Write a folder that is a Hugging Face Space and runs on any machine; raises what `create_app` raises, and ValueError for a
+    folder in which other things would be lost."""
     texts, folder = _space_texts(title, license), Path(folder)
+    _refuse_others(folder, [*texts, "model.safetensors", "mistakes.npz", "examples"])
     subject = next(iter(_subjects(run, data, {}, False).values()))
     pictures = enumerate(_examples(examples, subject))
     files = texts | {f"examples/{k:02d}-{_plain_name(p.name)}.png": _png_file(p.pixels) for k, p in pictures}

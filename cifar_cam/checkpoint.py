@@ -505,6 +505,7 @@ def save_model(
 ) -> Path:
     """Write a model as a sealed folder: `weights.safetensors`, `model.json`, `manifest.json`; raises ValueError for one
     that could not be rebuilt, or class names that are not its."""
+    model = getattr(model, "_orig_mod", model)  # what torch.compile was given
     if not hasattr(model, "made_by"):
         raise ValueError("only a model made by create_model can be rebuilt from a folder; "
                          "save other models' state_dict yourself")
@@ -562,16 +563,22 @@ def read_json(
     return found
 
 # %% ../nbs/06_checkpoint.ipynb #ade9ef10
+def _read_table(path, kind):
+    "A table that a run left, as this kind of history; an empty one where there is no file, CheckpointError for a damaged one."
+    try:
+        return kind.from_csv(path.read_text(encoding="utf-8")) if path.is_file() else kind()
+    except (ValueError, TypeError, AttributeError, KeyError) as problem:
+        raise CheckpointError(f"{path} is damaged ({plain(problem)}); take it away, all else in this folder can be used without it") \
+            from problem
+
+
 def read_history(
     folder: Path,  # a run folder
 ) -> History:      # empty where none was saved
-    "The history in a run folder; raises CheckpointError when it is damaged."
-    path = Path(folder)/"history.csv"
-    try:
-        return History.from_csv(path.read_text(encoding="utf-8")) if path.is_file() else History()
-    except (ValueError, TypeError, AttributeError) as problem:
-        raise CheckpointError(f"{path} is damaged ({plain(problem)}); take it away, all else in this folder can be used without it") \
-            from problem
+    "The history in a run folder, its batches with it; raises CheckpointError when it is damaged."
+    history = _read_table(Path(folder)/"history.csv", History)
+    history.batches = _read_table(Path(folder)/"batches.csv", BatchHistory)
+    return history
 
 # %% ../nbs/06_checkpoint.ipynb #90830215
 @dataclass(frozen=True)

@@ -95,12 +95,19 @@ def _refuse_for_no_folder(options, source):
                          "their size; leave it out")
 
 
+class _Read(tuple):
+    "The two sets that a command had read from a folder, and in `reading` the words that say how."
+    reading = ""
+
+
 def _data(options, source):
     "The data for a command: loaded here where options say how, else its name or path, or None for the recipe's own."
     if options.pixels is None and not options.skip_corrupt:
         return options.data
     _refuse_for_no_folder(options, options.data or source)
-    return load_data(options.data or source, pixels=options.pixels, skip_corrupt=options.skip_corrupt)
+    sets = _Read(load_data(options.data or source, pixels=options.pixels, skip_corrupt=options.skip_corrupt))
+    sets.reading = f" --pixels {options.pixels}" * (options.pixels is not None) + " --skip-corrupt" * options.skip_corrupt
+    return sets
 
 # %% ../nbs/14_cli.ipynb #7bfa5064
 def train_command(

@@ -438,12 +438,15 @@ def _table(header, rows):
 
 # %% ../nbs/13_export.ipynb #1fd1eb7e
 def _what(record, metrics, model):
-    data, made = record["data"], record["recipe"]["model"]
-    options = ", ".join(f"{k} {v}" for k, v in made.items() if k != "name")
+    data, recipe = record["data"], record["recipe"]
+    options = ", ".join(f"{k} {v}" for k, v in recipe["model"].items() if k != "name")
     note = f" ({_as_text(data['note'])})" if data.get("note") else ""
-    return (f"`{made['name']}`{f' ({options})' if options else ''} with {metrics['parameters']:,} parameters, "
-            f"trained on {data['train']:,} pictures of {_as_text(data['name'])}{note} "
-            f"and tested on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.\n\n"
+    aside = f" ({recipe['valid_fraction']:.0%} of them set aside for validation)" if recipe.get("valid_fraction") else ""
+    doubt = (" The test set stood in for the validation set, as in the project this repeats: the figure is too good and says nothing of "
+             "new pictures." if "test_as_validation" in recipe.get("quirks", ()) else "")
+    return (f"`{recipe['model']['name']}`{f' ({options})' if options else ''} with {metrics['parameters']:,} parameters, "
+            f"trained on {data['train']:,} pictures of {_as_text(data['name'])}{note}{aside} "
+            f"and tested on {data['test']:,} others: **{metrics['test_accuracy']:.2%}** right.{doubt}\n\n"
             f"Classes: {', '.join(map(_as_text, model.classes))}.")
 
 # %% ../nbs/13_export.ipynb #b1a3cc5e
@@ -460,15 +463,15 @@ explain_images(model, "photo.jpg")       # and where the evidence for them lies
 # %% ../nbs/13_export.ipynb #c397eb6a
 def _results(metrics):
     "The table of the classes, with the intervals of `08_evaluate`."
-    rows = [(_as_text(row["class"]), row["n"], f"{row['accuracy']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}")
-            for row in metrics["per_class"]]
+    share = lambda row: (f"{row['accuracy']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}") if row["n"] else ("–", "–")
+    rows = [(_as_text(row["class"]), row["n"], *share(row)) for row in metrics["per_class"]]
     return _table(["class", "pictures", "right", "95 % interval"], rows)
 
 # %% ../nbs/13_export.ipynb #9d8ce345
 def _settings(record):
     "The table of the recipe's settings."
     apart = ("name", "title", "note", "reported", "model")
-    rows = [(key.replace("_", " "), json.dumps(value) if isinstance(value, (dict, list)) else value)
+    rows = [(key.replace("_", " "), _as_text(json.dumps(value) if isinstance(value, (dict, list)) else value))
             for key, value in record["recipe"].items() if key not in apart and value not in (None, "", [], {})]
     return _table(["setting", "value"], rows)
 

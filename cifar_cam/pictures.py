@@ -274,6 +274,8 @@ def _pixels_of(source, name, page, background, largest, notes):
         return _rgb(_open(bytes(source), name, page, largest, notes), background, notes)
     if isinstance(source, Image.Image):
         _check_pixels(source, name, largest)
+        with _trouble(b"", name):  # an opened file is read only now
+            source.load()
         return _rgb(source, background, notes)
     if hasattr(source, "detach"):  # a tensor; PyTorch itself is not needed here
         source = source.detach().cpu()

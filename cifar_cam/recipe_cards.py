@@ -34,7 +34,8 @@ _ranges = dict(valid_fraction=(0, 0.9), label_smoothing=(0, 1), l1=(0, math.inf)
 # %% ../nbs/10a_recipe_cards.ipynb #e38932dd
 @dataclass(frozen=True)
 class Recipe:
-    "Everything that decides a training run. Raises ValueError for unknown or impossible settings when it is made."
+    """Everything that decides a training run. Raises ValueError for settings that are none of the choices or out of range when
+    it is made; what network, optimiser and schedule refuse is told when a run begins, before anything is written."""
     name: str                     # how it is called
     title: str                    # one line saying what it is
     model: dict                   # {"name": one of models(), ...its options}

@@ -365,7 +365,7 @@ def _data_record(source, train, test):
                 fingerprint=train.fingerprint(), test_fingerprint=test.fingerprint())
 
 # %% ../nbs/11_recipes.ipynb #db0d0a2f
-def _command(recipe_, source, seed, precision, compile=False):
+def _command(recipe_, source, seed, precision, compile=False, reading=""):
     "What trains the same again: a command line, or a line of Python for a recipe that is none of the package's."
     registered = projects.get(recipe_.name, {"fixed": _fixed.get(recipe_.name)}).get(recipe_.mode)
     if registered is None or registered.scaled(recipe_.epochs).training_differs(recipe_):
@@ -376,7 +376,7 @@ def _command(recipe_, source, seed, precision, compile=False):
     options += f" --epochs {recipe_.epochs}" if recipe_.epochs != registered.epochs else ""
     options += f" --precision {precision}"
     options += "" if not compile else " --compile" if compile is True else f" --compile {compile}"
-    return f"cifar-cam train --recipe {recipe_.name} --data {shlex.quote(str(source))} --seed {seed}{options}"
+    return f"cifar-cam train --recipe {recipe_.name} --data {shlex.quote(str(source))}{reading} --seed {seed}{options}"
 
 # %% ../nbs/11_recipes.ipynb #3e4777c8
 def _write_json(path, content):
@@ -713,7 +713,8 @@ def run(
     _plan(recipe_, learner)  # what cannot be is said before anything is written
     record = dict(recipe=recipe_.to_dict(), digest=recipe_.digest(), seed=seed,
                   data=_data_record(source, train, test), notes=notes)
-    record["command"] = _command(asked, record["data"]["source"], seed, learner.precision, compile)
+    record["command"] = _command(asked, record["data"]["source"], seed, learner.precision, compile,
+                                 getattr(source, "reading", ""))  # how a command had a folder read
     record |= dict(versions=versions(), machine=dict(_machine(learner), compiled=compile), started=_now())
     with _held(Path(out)):
         record = _open_folder(out, record)

@@ -606,11 +606,18 @@ def _history_chart(record, what, title, show):
     return _chart_figure(title, svg, last) if svg else ""
 
 # %% ../nbs/12_report.ipynb #eeba7924
+def _digits_apart(shares):
+    "Decimal places that tell the marks of an axis through these shares apart, in per cent."
+    reach = max(shares, default=1) - min(shares, default=0) or 1
+    return 0 if reach > 0.05 else 1 if reach > 0.005 else 2
+
+
 def _curves(record):
     "The card with loss and accuracy."
-    whole = lambda v, digits=0: percent(v, digits)
+    few = _digits_apart([v for part in _parts for v in _finite(record.history.column(f"{part}_accuracy"))])
+    share = lambda v, digits=few: percent(v, digits)
     plain = lambda v, digits=None: f"{v:g}" if digits is None else f"{v:.4f}"
-    charts = _history_chart(record, "accuracy", "Accuracy", whole) + _history_chart(record, "loss", "Loss", plain)
+    charts = _history_chart(record, "accuracy", "Accuracy", share) + _history_chart(record, "loss", "Loss", plain)
     if charts:
         words = ("Training accuracy is measured on augmented pictures while the weights still change, so it may lie "
                  "below the others.")

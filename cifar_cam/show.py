@@ -14,8 +14,8 @@ import html
 import io
 import math
 import os
-import tempfile
 import textwrap
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -592,14 +592,13 @@ def save_figure(
         raise ValueError(f"figures are saved as PNG; give {path.name!r} the ending .png")
     data = png_bytes(figure, dpi, close)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:  # whoever may read other new files here may read this one
             file.write(data)
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return path
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cifar_cam import machine
+from cifar_cam import app, machine
 from cifar_cam.app import create_app, save_space
 from cifar_cam.augment import Loader, Pipeline, Policy, cutout, fill_colour, hflip, pad_crop
 from cifar_cam.batch_augment import BatchPipeline
@@ -22,13 +22,13 @@ from cifar_cam.batch_size import find_batch_size  # noqa: F401, the method comes
 from cifar_cam.cam_checks import leaderboard
 from cifar_cam.cam_gallery import cam_film, class_means
 from cifar_cam.capture import default_layer
-from cifar_cam.checkpoint import BatchHistory, CheckpointError, Checkpoints, History, import_state_dict, load_model, save_model
+from cifar_cam.checkpoint import BatchHistory, CheckpointError, Checkpoints, History, import_state_dict, load_model, load_run, save_model
 from cifar_cam.cli import main
 from cifar_cam.compare import compare
 from cifar_cam.data import Images, image_folder, load_data, normalisations, shapes
 from cifar_cam.download import download
-from cifar_cam.evaluate import Predictions, _check_output
-from cifar_cam.export import export_onnx, save_pretrained
+from cifar_cam.evaluate import Predictions, _check_output, predict
+from cifar_cam.export import _results, _settings, _what, export_onnx, model_card, save_pretrained
 from cifar_cam.faithfulness import deletion, drop_increase, insertion, road
 from cifar_cam.gradcam import compare_methods, explain
 from cifar_cam.inference import refuse_probabilities
@@ -44,7 +44,7 @@ from cifar_cam.processes import Team
 from cifar_cam.recipes import _plan, fitted_to, recipe, run
 from cifar_cam.report import short_count
 from cifar_cam.sanity import layer_groups, randomised
-from cifar_cam.show import image_grid, image_table
+from cifar_cam.show import image_grid, image_table, save_figure
 from cifar_cam.tracking import Tracker, Tracking, following, run_name, track
 from cifar_cam.trainer import Learner
 from cifar_cam.widget import browse
@@ -741,3 +741,79 @@ def test_the_timing_of_precisions_leaves_the_gpus_random_numbers_alone(monkeypat
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **settings: True)
     monkeypatch.setattr(machine, "_step_seconds", lambda device, dtype, steps: 1.0)
     assert fastest_precision(torch.device("cuda", 7)) == "float32" and kept == [torch.device("cuda", 7)]
+
+
+def test_a_compiled_network_is_saved_so_that_it_can_be_loaded(tmp_path):
+    net = small_net().eval()
+    save_model(tmp_path/"model", torch.compile(net), few.classes, norm)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(load_model(tmp_path/"model")(x), net.to(memory_format=torch.channels_last)(x))
+
+
+@pytest.mark.parametrize("theirs", ["README.md", "app.py", "examples/holiday.png"])
+def test_a_space_takes_nothing_from_anybody(tmp_path, theirs):
+    pytest.importorskip("gradio")
+    path = tmp_path/theirs
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("years of work")
+    with pytest.raises(ValueError, match="holds other things .*, which would be lost"):
+        save_space(tmp_path, named(small_net(), few.classes), data=held, examples=held[[0]])
+    assert path.read_text() == "years of work" and [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+
+
+def test_the_app_shows_no_answers_that_were_given_to_other_pictures(tmp_path):
+    pytest.importorskip("gradio")
+    model = named(small_net(), few.classes)
+    save_model(tmp_path/"model", model, few.classes, norm)
+    kept = predict(model, held)
+    Predictions(-kept.logits, kept.labels, kept.classes, kept.index).save(tmp_path/"predictions.npz")  # those of another network
+    subject, noisy = app.Subject("run", model, tmp_path, None), Images(255 - held.images, held.labels, held.classes)
+    (tmp_path/"run.json").write_text(json.dumps(dict(data=dict(test_fingerprint=held.fingerprint()))))
+    assert np.array_equal(app._predictions(subject, held).logits, -kept.logits)
+    assert np.allclose(app._predictions(subject, noisy).logits, predict(model, noisy).logits, atol=1e-5)
+
+
+def test_a_command_that_reads_a_folder_its_own_way_is_recorded_whole(tmp_path):
+    for name in "ab":
+        (tmp_path/"photos"/name).mkdir(parents=True)
+        for k in range(10):
+            Image.fromarray(few.images[k]).resize((40, 40)).save(tmp_path/"photos"/name/f"{k}.png")
+    (tmp_path/"photos"/"a"/"broken.png").write_bytes(b"no picture")
+    assert main(["train", "--recipe", "demo", "--epochs", "1", "--data", str(tmp_path/"photos"), "--pixels", "32", "--skip-corrupt",
+                 "--out", str(tmp_path/"run"), "--device", "cpu", "--precision", "float32", "--quiet"]) == 0
+    command = json.loads((tmp_path/"run"/"run.json").read_text())["command"]
+    assert command == "cifar-cam train --recipe demo --data photos --pixels 32 --skip-corrupt --seed 0 --epochs 1 --precision float32"
+    assert len(load_run(tmp_path/"run").history.batches) > 0  # what every batch gave is read again
+    assert "of them set aside for validation" in model_card(tmp_path/"run")
+
+
+def test_a_card_shows_names_as_names_and_says_what_a_figure_is_worth(tmp_path):
+    words = _settings(dict(recipe=dict(data="<img src=x> *a*", batch_size=5)))
+    assert "<img" not in words.replace("\\<", "") and "\\*a\\*" in words
+    assert "| – | – |" in _results(dict(per_class=[{"class": "a", "n": 0, "accuracy": math.nan, "low": 0, "high": 1}]))
+    record = dict(data=dict(name="x", train=9, test=3), recipe=dict(model=dict(name="fast"), quirks=("test_as_validation",)))
+    assert "says nothing of new pictures" in _what(record, dict(parameters=1, test_accuracy=0.5), named(small_net(), few.classes))
+
+
+def test_mistakes_of_two_runs_of_one_name_are_kept_apart():
+    desk = app._Desk.__new__(app._Desk)
+    desk.subjects = {"run (1)": app.Subject("run", small_net(), None, None), "run (2)": app.Subject("run", small_net(1), None, None)}
+    chosen = desk.pick("mistake", "run (1)", "truth", [35])[1]
+    assert desk.source(desk.subjects["run (2)"], None, chosen) == (None, None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a umask is POSIX's")
+def test_a_figure_can_be_read_by_those_who_may_read_other_files(tmp_path):
+    before = os.umask(0o077)
+    try:
+        saved = save_figure(image_grid([few.images[0]]), tmp_path/"one.png", close=True)
+    finally:
+        os.umask(before)
+    assert saved.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_opened_picture_that_is_cut_short_is_told_as_such(tmp_path):
+    Image.fromarray(np.tile(few.images[0], (8, 8, 1))).save(tmp_path/"whole.jpg")
+    (tmp_path/"cut.jpg").write_bytes((tmp_path/"whole.jpg").read_bytes()[:2000])
+    with pytest.raises(ValueError, match="is cut short or damaged"):
+        read_image(Image.open(tmp_path/"cut.jpg"))
