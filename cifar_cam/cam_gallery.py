@@ -73,9 +73,9 @@ def plot_confused(
     found = confused_pairs(predictions, pairs)
     if not found:
         raise ValueError(f"there is no confusion to show: all {len(images)} pictures are classified correctly")
+    predictions._refuse_others(images)
     cells, titles = [], []
     for true, seen, positions in found:
-        predictions.pictures(images, positions)  # refuses another set than these predictions are of
         why = explain(model, images[predictions.index[positions[:count]]], layers=layer, targets=[(seen, true)], **options)
         cells += _contrast_rows(why)
         heading = f"{images.classes[true]}\ntaken for\n{images.classes[seen]}\n({len(positions)}×)"

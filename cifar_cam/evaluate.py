@@ -540,6 +540,14 @@ def successes(
 
 # %% ../nbs/08_evaluate.ipynb #8c8a255d
 @patch
+def _refuse_others(self: Predictions, images):
+    "Raise ValueError when `images` is not the set the predictions were made on."
+    if len(images) <= self.index.max() or not np.array_equal(images.labels[self.index], self.labels):
+        raise ValueError("these are not the pictures the predictions were made on (number or labels differ); "
+                         "pass the same set that was given to predict")
+
+
+@patch
 def pictures(
     self: Predictions,
     images: Images,  # the set these predictions were made on
@@ -547,9 +555,7 @@ def pictures(
 ) -> np.ndarray:  # uint8 (n,H,W,3)
     "The pictures at these positions; raises ValueError when `images` is not the set the predictions were made on."
     where = self.index[positions]
-    if len(images) <= self.index.max() or not np.array_equal(images.labels[self.index], self.labels):
-        raise ValueError("these are not the pictures the predictions were made on (number or labels differ); "
-                         "pass the same set that was given to predict")
+    self._refuse_others(images)
     return images.images[where]
 
 # %% ../nbs/08_evaluate.ipynb #b3f90f4b

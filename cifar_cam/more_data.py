@@ -7,7 +7,6 @@ __all__ = ['data_sets', 'read_idx', 'mnist', 'fashion_mnist', 'tiny_imagenet', '
 
 # %% ../nbs/01a_more_data.ipynb #735b6400
 import gzip
-import hashlib
 import io
 import math
 import operator
@@ -124,9 +123,10 @@ def _idx_folder(path):
              for name in _files}
     if not all(there.values()):
         return None
-    found = [hashlib.sha256(there[name].read_bytes()).hexdigest() for name in _files]
+    found = [fetch.sha256_file(there[name]) for name in _files]
     known = {kind: sum(map(operator.eq, found, layout["sha256"])) for kind, layout in _idx_sets.items()}
-    kind = max(known, key=known.get) if any(known.values()) else "fashion-mnist" if "fashion" in str(path.resolve()).lower() else "mnist"
+    by_name = "fashion-mnist" if "fashion" in str(path.resolve()).lower() else "mnist"
+    kind = max(known, key=known.get) if any(known.values()) else by_name
     note = "" if known[kind] == len(_files) else "read from files whose checksums are not the published ones"
     return _read_idx_set(lambda name: there[name].read_bytes(), kind, note)
 
