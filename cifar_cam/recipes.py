@@ -97,10 +97,11 @@ _resnet9_94 = Recipe(
 
 # %% ../nbs/11_recipes.ipynb #a153a372
 _resnet18_15 = Recipe(
-    "resnet18-15", "ResNet-18 in 15 epochs, peak 0.2 at epoch 3",
-    model=dict(name="resnet18"), augmentation=_reflected, normalisation="cifar10", epochs=15, batch_size=256,
-    optimizer=_nesterov, schedule=dict(name="one_cycle", lr_max=0.2, peak_epoch=3), label_smoothing=0.1,
-    valid_fraction=0.0, tta="flip", explain_layers=("layer3", "layer4"))
+    "resnet18-15", "ResNet-18 with Muon, 15 epochs straight down",
+    model=dict(name="resnet18"), augmentation=[_reflected[0], dict(op="alternating_flip")], normalisation="cifar10",
+    epochs=15, batch_size=512, schedule=dict(name="linear", lr_max=0.12), label_smoothing=0.1, valid_fraction=0.0,
+    optimizer=dict(name="muon", bias_lr=0.4, head_lr=0.4, momentum=0.9, orthogonal_momentum=0.8, decay=2e-4),
+    tta="flip", explain_layers=("layer3", "layer4"))
 
 # %% ../nbs/11_recipes.ipynb #75d49629
 _resnet18_50 = Recipe(
