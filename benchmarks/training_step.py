@@ -32,7 +32,7 @@ from cifar_cam.trainer import Learner
 
 record = Path(__file__).resolve().parent/"records"/"training_step.json"
 nets = {"resnet18": (128, 6), "custom_resnet": (512, 3), "fast": (2000, 2)}  # batch size, batches in an epoch
-recipes = {"resnet18": "resnet18-15", "custom_resnet": "resnet9-94", "fast": "fast"}  # whose augmentation the loader does
+recipes = {"resnet18": "resnet9-94", "custom_resnet": "resnet9-94", "fast": "fast"}  # whose augmentation the loader does
 
 
 def made(name, size):
